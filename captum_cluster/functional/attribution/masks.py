@@ -1,0 +1,214 @@
+"""Masks from feature maps and from random grids, rendered chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from captum_cluster._checks import check_number
+
+
+def upsample(maps: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
+    """Return maps (..., h, w) resized bilinearly to ``size`` (H, W): (..., H, W).
+
+    Example:
+        >>> upsample(torch.tensor([[0.0, 1.0]]), (1, 4))
+        tensor([[0.0000, 0.2500, 0.7500, 1.0000]])
+    """
+    flat = maps.reshape(-1, 1, *maps.shape[-2:])
+    flat = F.interpolate(flat, size=tuple(size), mode="bilinear", align_corners=align_corners)
+    return flat.reshape(*maps.shape[:-2], *size)
+
+
+def minmax(maps: Tensor) -> Tensor:
+    """Return each map (..., h, w) moved and scaled to [0, 1]; a flat map gives 0.
+
+    Example:
+        >>> minmax(torch.tensor([[[2.0, 4.0]], [[3.0, 3.0]]]))
+        tensor([[[0., 1.]],
+        <BLANKLINE>
+                [[0., 0.]]])
+    """
+    low = maps.amin(dim=(-2, -1), keepdim=True)
+    spread = maps.amax(dim=(-2, -1), keepdim=True) - low
+    # Dividing by 1 where the spread is 0 keeps a flat map at 0, without NaN.
+    return (maps - low) / torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+def unit_masks(maps: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
+    """Return ``minmax(upsample(maps))``, with flat maps (..., h, w) exactly 0.
+
+    Interpolation does not always keep a flat map flat to the last bit, and min-max would blow
+    that rounding up to a full mask: the minimum is taken away first.
+
+    Example:
+        >>> unit_masks(torch.full((1, 3, 3), 0.1), (13, 13)).max()
+        tensor(0.)
+    """
+    raised = maps - maps.amin(dim=(-2, -1), keepdim=True)
+    return minmax(upsample(raised, size, align_corners=align_corners))
+
+
+def saliency(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Return saliency maps (..., H, W) in [0, 1] of maps (..., h, w): ReLU, upsample, min-max.
+
+    The one way from any method's map to what is shown and measured.
+
+    Example:
+        >>> saliency(torch.tensor([[-5.0, 2.0]]), (1, 2))
+        tensor([[0., 1.]])
+    """
+    return unit_masks(maps.relu(), size)
+
+
+def quantile_denoise(maps: Tensor, quantile: float) -> Tensor:
+    """Return maps (..., h, w) whose values not above the map's own ``quantile`` are 0.
+
+    Args:
+        maps: (..., h, w) float.
+        quantile: From 0 to 1; the quantile is interpolated linearly between values.
+
+    Raises:
+        ValueError: ``quantile`` is outside [0, 1].
+
+    Example:
+        >>> quantile_denoise(torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0]]), 0.5)
+        tensor([[0., 0., 0., 4., 5.]])
+
+    References:
+        Ha and Youn, "Collection-CAM", equation 21 (theta is read as a quantile).
+    """
+    check_number("quantile", quantile, 0.0, 1.0)
+    # torch.quantile takes no half precision; the threshold itself loses nothing by a cast back.
+    flat = maps.flatten(-2).to(torch.promote_types(maps.dtype, torch.float32))
+    threshold = torch.quantile(flat, quantile, dim=-1)[..., None, None]
+    return torch.where(maps > threshold.to(maps.dtype), maps, torch.zeros_like(maps))
+
+
+@dataclass(frozen=True)
+class MapMasks:
+    """Masks that are feature maps, upsampled to the input and scaled to [0, 1].
+
+    Attributes:
+        maps: (N,K,h,w) float, the maps; only these are kept in memory.
+        valid: (N,K) bool, or None if all are: where an image has fewer than K maps.
+        normalize: Min-max each upsampled map; False keeps its values.
+        align_corners: As in ``torch.nn.functional.interpolate``.
+
+    Example:
+        >>> masks = MapMasks(torch.tensor([[[[0.0, 2.0]], [[1.0, 1.0]], [[3.0, 3.0]]]]))
+        >>> pairs, index = masks.passes()
+        >>> pairs.tolist(), index.tolist()  # the two flat maps share a pass
+        ([[0, 0], [0, 1]], [[0, 1, 1]])
+        >>> masks.render(pairs[:, 0], pairs[:, 1], (1, 2)).flatten(1)
+        tensor([[0., 1.],
+                [0., 0.]])
+    """
+
+    maps: Tensor
+    valid: Tensor | None = None
+    normalize: bool = True
+    align_corners: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of images and of masks per image."""
+        return self.maps.shape[0], self.maps.shape[1]
+
+    def _flat(self) -> Tensor:
+        """Return where masks are 0 whatever the map's value (N,K): these share one pass."""
+        flat = self.maps.flatten(2)
+        if self.normalize:
+            return flat.amin(dim=2) == flat.amax(dim=2)
+        return (flat == 0).all(dim=2)
+
+    def passes(self) -> tuple[Tensor, Tensor]:
+        """Return the pairs (P,2) that need a pass, and each mask's pass (N,K); see ``Masks``."""
+        valid = torch.ones(self.shape, dtype=torch.bool) if self.valid is None else self.valid.cpu()
+        zero = self._flat().cpu() & valid
+        first_zero = zero & (zero.cumsum(dim=1) == 1)
+        own = (valid & ~zero) | first_zero
+        index = (own.flatten().cumsum(dim=0) - 1).reshape(own.shape)
+        # One zero mask per image makes the pass that all its zero masks share.
+        shared = torch.where(first_zero, index, -1).amax(dim=1, keepdim=True)
+        index = torch.where(zero, shared, index)
+        return own.nonzero(), torch.where(valid, index, -1)
+
+    def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
+        """Return the masks (P,1,H,W) of the pairs (image, mask)."""
+        chosen = self.maps[images.to(self.maps.device), masks.to(self.maps.device)]
+        resize = unit_masks if self.normalize else upsample
+        return resize(chosen[:, None], size, align_corners=self.align_corners)
+
+
+def random_grids(
+    n_masks: int, grid_size: int, probability: float, *, random_state: int
+) -> tuple[Tensor, Tensor]:
+    """Return RISE's random cells and where each mask is cut out of its enlarged grid.
+
+    Args:
+        n_masks: Number of masks K.
+        grid_size: Cells per side s.
+        probability: Chance of a cell to be 1.
+        random_state: Seed of a generator of its own; the global one is left alone.
+
+    Returns:
+        grids: (K,s,s) float, 0 or 1.
+        shifts: (K,2) float in [0,1): the cut's place within one cell, downwards and rightwards.
+
+    Example:
+        >>> grids, shifts = random_grids(4, 8, 0.5, random_state=0)
+        >>> grids.shape, shifts.shape
+        (torch.Size([4, 8, 8]), torch.Size([4, 2]))
+    """
+    generator = torch.Generator().manual_seed(random_state)
+    grids = torch.rand(n_masks, grid_size, grid_size, generator=generator) < probability
+    return grids.float(), torch.rand(n_masks, 2, generator=generator)
+
+
+@dataclass(frozen=True)
+class GridMasks:
+    """RISE's masks: random grids, enlarged bilinearly and cut at a random shift.
+
+    The same masks serve every image of a batch, so an image's map does not depend on the others.
+
+    Attributes:
+        images: Number of images N.
+        grids: (K,s,s) float, 0 or 1.
+        shifts: (K,2) float in [0,1), in units of one cell.
+        dtype: Of the rendered masks.
+
+    References:
+        Petsiuk, Das, Saenko 2018, "RISE", section 3.2.
+    """
+
+    images: int
+    grids: Tensor
+    shifts: Tensor
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of images and of masks per image."""
+        return self.images, len(self.grids)
+
+    def passes(self) -> tuple[Tensor, Tensor]:
+        """Return every pair (image, mask), image by image; see ``Masks``."""
+        index = torch.arange(self.images * len(self.grids)).reshape(self.shape)
+        return torch.ones(self.shape, dtype=torch.bool).nonzero(), index
+
+    def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
+        """Return the masks (P,1,H,W); ``images`` does not matter."""
+        grids = self.grids[masks.to(self.grids.device)].to(self.dtype)
+        cell = [-(-length // grids.shape[-1]) for length in size]
+        large = upsample(grids, [(grids.shape[-1] + 1) * length for length in cell])
+        shifts = self.shifts[masks.to(self.shifts.device)] * torch.tensor(cell)
+        cuts = [
+            mask[top : top + size[0], left : left + size[1]]
+            for mask, (top, left) in zip(large, shifts.long().tolist(), strict=True)
+        ]
+        return torch.stack(cuts)[:, None]

@@ -1,0 +1,184 @@
+"""What a model says of masked images: shared passes for all masks, images and targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from captum_cluster._checks import check_choice, describe, expected
+from captum_cluster._types import Masks, ScoreFunction
+from captum_cluster.functional.attribution.targets import TargetSelector
+
+SCORE_FUNCTIONS = ("logit", "probability", "sigmoid")
+
+# What one masked image of a forward pass is taken to need, in multiples of its input: the live
+# activations of torchvision's classifiers at 224x224 are some 10 (ResNet-18) to 45 (VGG-16) times.
+_ACTIVATION_FACTOR = 64
+_CPU_BUDGET = 512 * 2**20
+_MAX_ROWS_CPU = 128
+_MAX_ROWS_GPU = 512
+
+
+def check_score_function(score_function: Any) -> None:
+    """Check that ``score_function`` is one of the names or a callable.
+
+    Raises:
+        TypeError: It is neither a string nor callable.
+        ValueError: It is another string.
+    """
+    if not callable(score_function):
+        check_choice("score_function", score_function, SCORE_FUNCTIONS)
+
+
+def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor:
+    """Return a model's outputs (P,...) as scores of the same shape.
+
+    "logit" leaves them, "probability" is the softmax over the labels (dimension 1), "sigmoid"
+    the sigmoid of each. A model with a single output has no other label to compare with: there
+    "probability" is the sigmoid (the softmax would be 1 whatever the model says).
+
+    Args:
+        outputs: (P,L), (P,L,...) or (P,), as the model gives them.
+        score_function: One of the names, or a function of the outputs. Half precision is
+            widened to float32 first.
+
+    Raises:
+        TypeError: The function gave no tensor with one row for each output.
+
+    Example:
+        >>> read_scores(torch.tensor([[0.0, 0.0]]), "probability")
+        tensor([[0.5000, 0.5000]])
+    """
+    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+    if not isinstance(score_function, str):
+        scores = score_function(outputs)
+        if not isinstance(scores, Tensor) or len(scores) != len(outputs):
+            what = f"to give a tensor with {len(outputs)} rows"
+            raise TypeError(expected("the score_function", what, describe(scores)))
+        return scores
+    if score_function == "logit":
+        return outputs
+    single = outputs.ndim == 1 or outputs.shape[1] == 1
+    if score_function == "sigmoid" or single:
+        return outputs.sigmoid()
+    return outputs.softmax(dim=1)
+
+
+def rows_per_pass(image: Tensor) -> int:
+    """Return how many masked images to put into one forward pass.
+
+    Within a memory budget of half a GiB on the CPU, and a quarter of the free memory on a GPU.
+
+    Args:
+        image: (N,c,H,W), one of the model's inputs.
+
+    Example:
+        >>> rows_per_pass(torch.zeros(1, 3, 224, 224))
+        13
+    """
+    size = max(1, math.prod(image.shape[1:]) * image.element_size())
+    if image.is_cuda:
+        budget, most = torch.cuda.mem_get_info(image.device)[0] // 4, _MAX_ROWS_GPU
+    else:
+        budget, most = _CPU_BUDGET, _MAX_ROWS_CPU
+    return max(1, min(most, budget // (size * _ACTIVATION_FACTOR)))
+
+
+@dataclass(frozen=True)
+class MaskedScorer:
+    """Scores masks: the model, the images, the targets and the size of a pass are inside.
+
+    ``score(M)_k`` is what ``score_function`` reads of ``f(x * M_k + b * (1 - M_k))`` at the
+    target. All masks of all images go through shared forward passes of at most ``rows`` masked
+    images; each masked image is scored once, for all targets together.
+
+    Attributes:
+        forward: ``forward(inputs, rows)`` gives the outputs (P,...) for a tuple of inputs whose
+            rows belong to the images ``rows`` (LongTensor (P,)).
+        inputs: The batch, each (N,...). Inputs of four dimensions (N,c,H,W) are masked, the
+            others pass as they are.
+        select: Targets, in one normal form.
+        score_function: How the outputs are read before the target is selected.
+        baselines: For each input the value b that a mask of 0 leaves: a number or a tensor that
+            broadcasts to the input.
+        rows: Masked images in one forward pass; None lets ``rows_per_pass`` choose.
+        show_progress: Show a bar over the passes.
+
+    Example:
+        >>> from captum_cluster.functional.attribution import MapMasks, select_each
+        >>> images = torch.ones(1, 1, 2, 2)
+        >>> forward = lambda inputs, rows: inputs[0].flatten(1).sum(1, keepdim=True)
+        >>> scorer = MaskedScorer(forward, (images,), select_each(0, images=1), "logit")
+        >>> scorer(MapMasks(torch.tensor([[[[0.0, 1.0], [0.0, 0.0]]]])))
+        tensor([[[1.]]])
+    """
+
+    forward: Callable[[tuple[Tensor, ...], Tensor], Tensor]
+    inputs: tuple[Tensor, ...]
+    select: TargetSelector
+    score_function: ScoreFunction = "logit"
+    baselines: Sequence[float | Tensor] | None = None
+    rows: int | None = None
+    show_progress: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the (first) image input."""
+        height, width = next(image.shape[2:] for image in self.inputs if image.ndim == 4)
+        return height, width
+
+    def __call__(self, masks: Masks) -> Tensor:
+        """Return the scores (N,K,T), in float32 or better; NaN where an image has no such mask.
+
+        Raises:
+            ValueError: The model gave NaN or infinite scores.
+        """
+        pairs, index = masks.passes()
+        step = self.rows or min(rows_per_pass(image) for image in self.inputs if image.ndim == 4)
+        starts = tqdm(
+            range(0, len(pairs), step), desc="masked passes", disable=not self.show_progress
+        )
+        with torch.no_grad():
+            chunks = [self._score(masks, pairs[start : start + step]) for start in starts]
+        scores = torch.cat(chunks)
+        self._check(scores, pairs)
+        index = index.to(scores.device)
+        missing = torch.full((), torch.nan, dtype=scores.dtype, device=scores.device)
+        return torch.where((index >= 0)[..., None], scores[index.clamp(min=0)], missing)
+
+    def _score(self, masks: Masks, pairs: Tensor) -> Tensor:
+        """Return the scores (P,T) of one pass over the pairs (P,2)."""
+        rows = pairs[:, 0]
+        masked = tuple(self._mask(i, masks, pairs) for i in range(len(self.inputs)))
+        outputs = self.forward(masked, rows)
+        return self.select(read_scores(outputs, self.score_function), rows)
+
+    def _mask(self, number: int, masks: Masks, pairs: Tensor) -> Tensor:
+        """Return input ``number`` for the pairs (P,2), masked if it is an image."""
+        whole = self.inputs[number]
+        rows = pairs[:, 0].to(whole.device)
+        chosen = whole[rows]
+        if whole.ndim != 4:
+            return chosen
+        mask = masks.render(pairs[:, 0], pairs[:, 1], whole.shape[2:]).to(chosen)
+        baseline = 0.0 if self.baselines is None else self.baselines[number]
+        if isinstance(baseline, Tensor):
+            baseline = baseline.to(whole).expand_as(whole)[rows]
+        elif baseline == 0:
+            return chosen.mul_(mask)
+        return baseline + mask * (chosen - baseline)
+
+    @staticmethod
+    def _check(scores: Tensor, pairs: Tensor) -> None:
+        good = torch.isfinite(scores).all(dim=1)
+        if not bool(good.all()):
+            image, mask = pairs[int((~good).nonzero()[0])].tolist()
+            what = f"finite for every masked image ({len(scores)} of them)"
+            got = f"NaN or infinity for mask {mask} of image {image}"
+            raise ValueError(expected("the model's scores", what, got))
