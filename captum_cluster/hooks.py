@@ -1,0 +1,323 @@
+"""Look into a model while it runs, and leave it as it was found.
+
+The only file that registers hooks. Every context manager here takes back what it did when it is
+left, also when the model raises: hooks, the training flag of each submodule, random state.
+Gradients come from ``torch.autograd.grad``, so nobody's ``.grad`` is written.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_cluster._checks import LayerError, expected
+
+
+@dataclass
+class Capture:
+    """What went through some layers in the last forward pass.
+
+    Attributes:
+        gradients: Whether the passes keep their graph, for ``gradients_of``.
+        values: For each layer copies of its tensors in the last call, one of several for a
+            tuple; None before the layer is called.
+        nodes: The same tensors in the graph, with ``gradients``.
+    """
+
+    gradients: bool = False
+    values: list[tuple[Tensor, ...] | None] = field(default_factory=list)
+    nodes: list[tuple[Tensor, ...] | None] = field(default_factory=list)
+
+    def activations(self, number: int) -> tuple[Tensor, ...]:
+        """Return the tensors that layer ``number`` gave (or took), detached.
+
+        A layer that was called several times gives those of its last call.
+
+        Raises:
+            LayerError: The layer was not called.
+        """
+        return self._at(self.values, number)
+
+    def gradients_of(
+        self, values: Tensor, number: int, *, retain_graph: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Return the gradient of the sum of ``values`` at each tensor of layer ``number``.
+
+        Zeros where a tensor does not influence the values.
+
+        Args:
+            values: Any shape, computed from the captured pass.
+            number: The layer's place in the list given to ``capture``.
+            retain_graph: Keep the graph for another call.
+
+        Raises:
+            LayerError: The layer was not called.
+            RuntimeError: The pass was not captured with gradients.
+        """
+        if not self.gradients:
+            raise RuntimeError(expected("gradients", "True for capture()", "False"))
+        nodes = self._at(self.nodes, number)
+        gradients = torch.autograd.grad(
+            values.sum(), nodes, retain_graph=retain_graph, allow_unused=True
+        )
+        pairs = zip(gradients, nodes, strict=True)
+        return tuple(torch.zeros_like(a) if g is None else g for g, a in pairs)
+
+    @staticmethod
+    def _at(kept: list[tuple[Tensor, ...] | None], number: int) -> tuple[Tensor, ...]:
+        found = kept[number]
+        if found is None:
+            raise LayerError(
+                expected("layer", "a module that the forward pass calls", "one that it does not")
+            )
+        return found
+
+
+@contextmanager
+def capture(
+    layers: Sequence[nn.Module], *, of_input: bool = False, gradients: bool = False
+) -> Iterator[Capture]:
+    """Capture what some layers give in the forward passes made inside the context.
+
+    The activations are copies, so an in-place operation behind the layer (a ReLU) does not
+    change them. With ``gradients`` the passes are made with autograd on, the rest of the network
+    works on a copy (so that operation does not break the graph either), and frozen parameters
+    are no hindrance: where nothing before the layer needs a gradient the graph starts at it.
+
+    Args:
+        layers: Modules of the model.
+        of_input: Capture what the layers take instead of what they give.
+        gradients: Keep the graph.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True))
+        >>> with torch.no_grad(), capture([net[0]]) as captured:
+        ...     _ = net(torch.zeros(1, 1, 4, 4))
+        >>> captured.activations(0)[0].shape
+        torch.Size([1, 2, 4, 4])
+    """
+    captured = Capture(gradients, [None] * len(layers), [None] * len(layers))
+    with ExitStack() as stack:
+        for number, layer in enumerate(layers):
+            hook = _capture_hook(captured, number)
+            if of_input:
+                handle = layer.register_forward_pre_hook(lambda _, args, hook=hook: hook(args))
+            else:
+                handle = layer.register_forward_hook(lambda _, __, out, hook=hook: hook(out))
+            stack.callback(handle.remove)
+        if gradients:
+            stack.enter_context(torch.enable_grad())
+        yield captured
+
+
+def _capture_hook(captured: Capture, number: int) -> Callable[[Any], Any]:
+    """Return a function that keeps a layer's tensors, and gives what is passed on instead."""
+
+    def keep(value: Any) -> Any:
+        single = isinstance(value, Tensor)
+        parts = (value,) if single else tuple(value) if isinstance(value, (tuple, list)) else ()
+        tensors = tuple(part for part in parts if isinstance(part, Tensor))
+        if not tensors:
+            what = "a module that gives a tensor or a tuple of tensors"
+            raise LayerError(expected("layer", what, f"one that gives {type(value).__name__}"))
+        captured.values[number] = tuple(tensor.detach().clone() for tensor in tensors)
+        if not captured.gradients:
+            return None
+        kept = [_in_graph(part) for part in parts]
+        captured.nodes[number] = tuple(part for part in kept if isinstance(part, Tensor))
+        passed = [part.clone() if isinstance(part, Tensor) else part for part in kept]
+        if single:
+            return passed[0]
+        # A named tuple is built from its fields, other containers from one iterable.
+        return type(value)(*passed) if hasattr(value, "_fields") else type(value)(passed)
+
+    return keep
+
+
+def _in_graph(part: Any) -> Any:
+    """Return a floating-point tensor that needs a gradient; anything else as it is."""
+    if not isinstance(part, Tensor) or part.requires_grad or not part.is_floating_point():
+        return part
+    return part.detach().requires_grad_()
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Put back the training flag of each submodule, whatever is done to it inside the context.
+
+    Example:
+        >>> net = nn.Sequential(nn.Dropout().eval(), nn.Linear(2, 2))
+        >>> with modes_kept(net):
+        ...     _ = net.eval()
+        >>> net.training, net[0].training
+        (True, False)
+    """
+    before = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        # Flags are set one by one: `train()` may be overridden to freeze parts of a model.
+        for module, mode in before:
+            module.training = mode
+
+
+@contextmanager
+def grads_kept(model: nn.Module) -> Iterator[None]:
+    """Put back the ``.grad`` of each parameter: for stock methods that call ``backward()``.
+
+    Example:
+        >>> net = nn.Linear(2, 1)
+        >>> with grads_kept(net):
+        ...     net(torch.ones(1, 2)).sum().backward()
+        >>> net.weight.grad is None
+        True
+    """
+    before = [(parameter, parameter.grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in before:
+            parameter.grad = None
+        yield
+    finally:
+        for parameter, grad in before:
+            parameter.grad = grad
+
+
+@contextmanager
+def untouched(model: object) -> Iterator[None]:
+    """Run a model in eval mode, and leave modes and random state as they were.
+
+    Args:
+        model: A module, a bound method of one (``model.forward``), or another callable, whose
+            modes cannot be known and are left alone.
+
+    A model that was in training mode is explained in eval mode, with a warning: batch
+    statistics and dropout would make each image's map depend on the others and on chance.
+
+    Example:
+        >>> net = nn.Sequential(nn.Dropout(), nn.Linear(2, 2)).eval()
+        >>> _ = net[0].train()
+        >>> with untouched(net):
+        ...     net[0].training
+        False
+        >>> net.training, net[0].training
+        (False, True)
+    """
+    owner = _owner(model)
+    modules = [] if owner is None else list(owner.modules())
+    if modules and modules[0].training:
+        warnings.warn(
+            "The model is in training mode. It is explained in eval mode, and put back after.",
+            stacklevel=4,
+        )
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(owner)))
+        if owner is not None:
+            stack.enter_context(modes_kept(owner))
+        for module in modules:
+            module.training = False
+        yield
+
+
+def _owner(model: object) -> nn.Module | None:
+    """Return the module behind a model or a bound method of one; None for other callables."""
+    owner = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _cuda_devices(model: nn.Module | None) -> list[int]:
+    """Return the numbers of the GPUs that the parameters are on."""
+    if model is None or not torch.cuda.is_available():
+        return []
+    devices = {parameter.device for parameter in model.parameters()}
+    return sorted(device.index for device in devices if device.type == "cuda")
+
+
+def check_layer(model: object, layer: object) -> None:
+    """Check that a layer is a module, and inside the model where the model's modules are known.
+
+    Raises:
+        TypeError: The layer is no module.
+        LayerError: It is not one of the model's modules.
+
+    Example:
+        >>> check_layer(nn.Linear(2, 2), nn.Linear(2, 2))
+        Traceback (most recent call last):
+        captum_cluster._checks.LayerError: Expected layer to be a module of the model (Linear), \
+but got a Linear that is not in it.
+    """
+    if not isinstance(layer, nn.Module):
+        what = "an nn.Module of the model"
+        raise TypeError(expected("layer", what, type(layer).__name__))
+    owner = _owner(model)
+    if owner is not None and all(layer is not module for module in owner.modules()):
+        what = f"a module of the model ({type(owner).__name__})"
+        raise LayerError(expected("layer", what, f"a {type(layer).__name__} that is not in it"))
+
+
+@dataclass
+class ForwardCount:
+    """How many images a model has taken since counting began."""
+
+    images: int = 0
+    calls: int = 0
+
+
+@contextmanager
+def count_forwards(model: nn.Module) -> Iterator[ForwardCount]:
+    """Count the images (and the calls) that go through a model inside the context.
+
+    Example:
+        >>> net = nn.Flatten()
+        >>> with count_forwards(net) as count:
+        ...     _ = net(torch.zeros(3, 2)), net(torch.zeros(1, 2))
+        >>> count.images, count.calls
+        (4, 2)
+    """
+    count = ForwardCount()
+
+    def tally(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        first = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
+        count.images += 1 if first is None or first.ndim == 0 else len(first)
+        count.calls += 1
+
+    handle = model.register_forward_pre_hook(tally, with_kwargs=True)
+    try:
+        yield count
+    finally:
+        handle.remove()
+
+
+def trace_shapes(model: nn.Module, inputs: Tensor) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+    """Return name, module and output shape of each module, in the order in which they finish.
+
+    Modules that give no single tensor are left out; one that is called twice counts at its last
+    call. One forward pass, in eval mode.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()).eval()
+        >>> [(name, shape) for name, _, shape in trace_shapes(net, torch.zeros(1, 1, 4, 4))]
+        [('0', (1, 2, 2, 2)), ('1', (1, 8)), ('', (1, 8))]
+    """
+    finished: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
+
+    def note(name: str, module: nn.Module, output: Any) -> None:
+        if isinstance(output, Tensor):
+            finished.pop(name, None)
+            finished[name] = (module, tuple(output.shape))
+
+    with ExitStack() as stack:
+        stack.enter_context(untouched(model))
+        stack.enter_context(torch.no_grad())
+        for name, module in model.named_modules():
+            handle = module.register_forward_hook(
+                lambda module, _, output, name=name: note(name, module, output)
+            )
+            stack.callback(handle.remove)
+        model(inputs)
+    return [(name, module, shape) for name, (module, shape) in finished.items()]
