@@ -1,0 +1,100 @@
+"""What both faces need to know of a method: its id, its options and its function."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
+
+from captum_cluster._types import CamResult, Score, ScoreFunction
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class MethodConfig(Protocol):
+    """A method's options: a frozen dataclass that checks itself."""
+
+    @property
+    def reads(self) -> ScoreFunction:
+        """How the model's output is read for the scores."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A method, as a face declares it.
+
+    Attributes:
+        id: The name used everywhere ("cluster-cam").
+        config: The class of its options.
+        run: ``run(maps, score, config)`` gives the result.
+        passes: Forward passes for one image, as a person reads it ("1 + Q").
+    """
+
+    id: str
+    config: Callable[..., MethodConfig]
+    run: Callable[[Tensor, Score, Any], CamResult]
+    passes: str
+
+    def configure(self, options: Mapping[str, Any]) -> MethodConfig:
+        """Return the checked config of some options.
+
+        Raises:
+            TypeError: An option that the method does not have, or one of a wrong type.
+            ValueError: An option outside its range.
+        """
+        known = [parameter.name for parameter in option_parameters(self.config)]
+        for name in options:
+            if name not in known:
+                raise TypeError(
+                    f"Expected the options of {self.id} to be among {', '.join(known)}, "
+                    f"but got {name!r}."
+                )
+        return self.config(**options)
+
+
+def option_parameters(config: Any) -> list[inspect.Parameter]:
+    """Return the fields of a config as keyword-only parameters, with their defaults."""
+    return [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=option.type,
+        )
+        for option in dataclasses.fields(config)
+    ]
+
+
+def with_options(*configs: Any) -> Callable[[Function], Function]:
+    """Return a decorator that shows the fields of configs in the signature of ``f(**options)``.
+
+    The options, their defaults and their checks are written once, in the config; ``help()``,
+    notebooks and the documentation show them at every function that takes them.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Config:
+        ...     beta: float = 0.5
+        >>> @with_options(Config)
+        ... def attribute(inputs, **options): ...
+        >>> str(inspect.signature(attribute)).replace("'", "")
+        '(inputs, *, beta: float = 0.5)'
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+        fixed = [
+            parameter
+            for parameter in signature.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        added = [parameter for config in configs for parameter in option_parameters(config)]
+        shown = signature.replace(parameters=[*fixed, *added])
+        function.__signature__ = shown  # type: ignore[attr-defined]
+        return function
+
+    return decorate

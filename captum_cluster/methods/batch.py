@@ -1,0 +1,99 @@
+"""Checks of a batch, shared by the faces: images, baselines, feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_cluster._checks import LayerError, check_finite, describe, expected
+
+Transform = Callable[[Tensor], Tensor]
+
+
+def check_images(inputs: Sequence[Any]) -> int:
+    """Check the model's inputs and return the number of images N.
+
+    Raises:
+        TypeError: An input is no tensor.
+        ValueError: The batch is empty, the inputs differ in N, none of them is a batch of images
+            (N,c,H,W), or one holds NaN or infinity.
+    """
+    for tensor in inputs:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(expected("inputs", "tensors", describe(tensor)))
+    images = [tensor for tensor in inputs if tensor.ndim == 4]
+    got = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
+    if not images:
+        raise ValueError(expected("inputs", "a batch of images of shape (N,c,H,W)", f"shape {got}"))
+    if len({len(tensor) if tensor.ndim else 0 for tensor in inputs}) != 1:
+        raise ValueError(expected("inputs", "tensors with the same number of rows", got))
+    if min(tensor.numel() for tensor in inputs) == 0:
+        raise ValueError(expected("inputs", "at least one image, and no empty one", f"shape {got}"))
+    for tensor in inputs:
+        check_finite("inputs", tensor)
+    return len(images[0])
+
+
+def check_baselines(baselines: Any, inputs: Sequence[Tensor]) -> tuple[float | Tensor, ...] | None:
+    """Return one baseline for each input, from every form that Captum takes.
+
+    Args:
+        baselines: None (0 everywhere), a number, a tensor that broadcasts to the input, or a
+            tuple with one of these for each input.
+        inputs: The model's inputs.
+
+    Raises:
+        TypeError: A baseline is neither a number nor a tensor.
+        ValueError: Their number or a shape does not fit, or one is NaN or infinite.
+    """
+    if baselines is None:
+        return None
+    given = tuple(baselines) if isinstance(baselines, (tuple, list)) else (baselines,)
+    if len(given) != len(inputs):
+        raise ValueError(expected("baselines", f"one for each of {len(inputs)} inputs", len(given)))
+    for baseline, tensor in zip(given, inputs, strict=True):
+        _check_baseline(baseline, tensor)
+    return given
+
+
+def _check_baseline(baseline: Any, tensor: Tensor) -> None:
+    if not isinstance(baseline, (int, float, Tensor)) or isinstance(baseline, bool):
+        raise TypeError(expected("baselines", "a number or a tensor", describe(baseline)))
+    check_finite("baselines", torch.as_tensor(baseline))
+    if isinstance(baseline, Tensor):
+        try:
+            torch.broadcast_to(baseline, tensor.shape)
+        except RuntimeError as error:
+            what = f"a tensor that broadcasts to the input's shape {tuple(tensor.shape)}"
+            raise ValueError(expected("baselines", what, describe(baseline))) from error
+
+
+def feature_maps(output: Any, images: int, reshape_transform: Transform | None = None) -> Tensor:
+    """Return a layer's output as feature maps (N,C,h,w), in float32 or better.
+
+    Args:
+        output: The layer's output.
+        images: Number of images N.
+        reshape_transform: Turns the layer's output into (N,C,h,w) where it is something else,
+            such as the tokens (N, 1 + h*w, C) of a vision transformer.
+
+    Raises:
+        LayerError: The maps are not of that shape, or hold NaN or infinity.
+    """
+    maps = output if reshape_transform is None else reshape_transform(output)
+    shaped = isinstance(maps, Tensor) and maps.ndim == 4 and len(maps) == images
+    if not shaped or 0 in maps.shape:
+        source = "layer" if reshape_transform is None else "reshape_transform"
+        what = f"to give feature maps of shape (N,C,h,w) with N = {images}"
+        hint = (
+            " Pass reshape_transform=, a function of the layer's output that returns such maps "
+            "(for a vision transformer: drop the class token and fold the others into the grid)."
+        )
+        message = f"Expected {source} {what}, but got {describe(maps)}."
+        raise LayerError(message + (hint if reshape_transform is None else ""))
+    if not bool(torch.isfinite(maps).all()):
+        raise LayerError("Expected layer to give finite feature maps, but got NaN or infinity.")
+    return maps.to(torch.promote_types(maps.dtype, torch.float32))
