@@ -1,0 +1,33 @@
+"""Cluster-CAM for Captum."""
+
+from captum_cluster.attr._base import LayerMaskedCam
+from captum_cluster.methods import CLUSTER_CAM
+
+
+class LayerClusterCam(LayerMaskedCam, algorithm=CLUSTER_CAM):
+    """Cluster-CAM: the layer's maps are clustered, and a handful of cluster maps is scored.
+
+    ``beta * F_base - (1 - beta) * F_scissors``, where base and scissors are the mean maps of the
+    clusters whose masks keep the highest and the lowest score. 1 + Q forward passes for each
+    image, whatever the number of targets. Options: ``ClusterCamConfig``.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> _ = torch.manual_seed(0)
+        >>> net = nn.Sequential(
+        ...     nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
+        ...     nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
+        ... ).eval()
+        >>> cam = LayerClusterCam(net, net[1])
+        >>> images = torch.rand(2, 3, 16, 16)
+        >>> cam.attribute(images, target=3).shape
+        torch.Size([2, 1, 16, 16])
+        >>> cam.attribute_targets(images, [0, 3], n_clusters=4).shape
+        torch.Size([2, 2, 16, 16])
+
+    References:
+        Feng et al. 2023, "Cluster-CAM", https://arxiv.org/abs/2302.01642, equations 9 to 22.
+        Where the paper is silent or cannot be taken literally (beta, the scale of distances
+        in spectral clustering, the min-max of masks) the option names both readings.
+    """

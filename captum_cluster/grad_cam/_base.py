@@ -1,0 +1,277 @@
+"""What every class of the pytorch-grad-cam face shares."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pytorch_grad_cam.base_cam import BaseCAM
+from pytorch_grad_cam.utils.image import scale_cam_image
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
+from torch import Tensor, nn
+
+from captum_cluster._checks import (
+    TargetError,
+    check_flag,
+    check_integer,
+    describe,
+    expected,
+)
+from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
+from captum_cluster.functional.attribution.targets import TargetSelector, select_each
+from captum_cluster.hooks import capture, check_layer, modes_kept, untouched
+from captum_cluster.methods import (
+    Algorithm,
+    check_baselines,
+    check_images,
+    feature_maps,
+    with_options,
+)
+
+Array = npt.NDArray[np.float32]
+
+
+class ScopedActivations:
+    """The host's ``ActivationsAndGradients``, with hooks only while it is called.
+
+    The host's own hooks stay on the model as long as the CAM object lives, and copy every
+    activation to the CPU in each masked pass.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[nn.Module],
+        reshape_transform: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self.model = model
+        self.layers = list(layers)
+        self.reshape_transform = reshape_transform
+        self.activations: list[Tensor] = []
+        self.gradients: list[Tensor] = []
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
+        with torch.no_grad(), untouched(self.model), capture(self.layers) as captured:
+            outputs: Tensor = self.model(inputs)
+        parts = [captured.activations(number) for number in range(len(self.layers))]
+        self.activations = [
+            # A tuple of several tensors is for the transform to choose from.
+            feature_maps(part[0] if len(part) == 1 else part, len(inputs), self.reshape_transform)
+            for part in parts
+        ]
+        return outputs
+
+    def clear(self) -> None:
+        """Forget the maps."""
+        self.activations = []
+
+    def release(self) -> None:
+        """Forget the maps; there are no hooks to remove."""
+        self.clear()
+
+
+class MaskedCAM(BaseCAM):  # type: ignore[misc]
+    """Base of the gradient-free methods: explain layers by masked forward passes.
+
+    A subclass names its algorithm, ``class FooCAM(MaskedCAM, algorithm=FOO_CAM)``; the options
+    of that method then stand in the constructor's signature. Unlike its host it leaves the
+    model's training flags and ``.grad`` alone, keeps no hooks on it, and lets every exception
+    through.
+
+    Args:
+        model: The model.
+        target_layers: Layers whose feature maps (N,C,h,w) are explained; the maps of several
+            are averaged, each scaled to [0,1], as the host does.
+        reshape_transform: Turns a layer's output into (N,C,h,w) where it is something else.
+        baselines: What a mask of 0 leaves of the input: None for 0, a number, or a tensor that
+            broadcasts to the input.
+        batch_size: Masked images in one forward pass. None: as many as fit a memory budget. It
+            does not change the map. The attribute of that name may be set later, as in the host.
+        show_progress: Show a bar over the masked passes.
+        tta_transforms: The host's, for ``aug_smooth``.
+        **options: The method's own, see its config.
+
+    Attributes:
+        results: For each target layer the ``CamResult`` of the last call.
+
+    Raises:
+        TypeError: An argument of a wrong type, or an option that the method does not have.
+        ValueError: An option outside its range.
+        LayerError: A layer is not in the model.
+    """
+
+    algorithm: ClassVar[Algorithm]
+
+    def __init_subclass__(cls, algorithm: Algorithm, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.algorithm = algorithm
+        shown = _show_options(MaskedCAM.__init__, algorithm)
+        cls.__signature__ = shown
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target_layers: Sequence[nn.Module],
+        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        *,
+        baselines: Any = None,
+        batch_size: int | None = None,
+        show_progress: bool = False,
+        tta_transforms: Any = None,
+        **options: Any,
+    ) -> None:
+        self.config = self.algorithm.configure(options)
+        layers = _check_layers(model, target_layers)
+        with modes_kept(model):
+            super().__init__(
+                model, [], reshape_transform, uses_gradients=False, tta_transforms=tta_transforms
+            )
+        self.target_layers = layers
+        self.activations_and_grads = ScopedActivations(model, layers, reshape_transform)
+        self.baselines = baselines
+        self.batch_size = batch_size
+        self.show_progress = check_flag("show_progress", show_progress)
+        self.results: list[CamResult] = []
+
+    def __call__(
+        self,
+        input_tensor: Tensor,
+        targets: Sequence[OutputTarget] | None = None,
+        aug_smooth: bool = False,
+        eigen_smooth: bool = False,
+    ) -> Array:
+        """Return the saliency maps (N,H,W), float32, each in [0,1].
+
+        Args:
+            input_tensor: The images (N,c,H,W).
+            targets: One callable of one image's output for each image; None: the top class.
+            aug_smooth: Average over flips and brightness, as the host does.
+            eigen_smooth: Keep the first principal component of the weighted maps, as the host
+                does; not for RISE, whose map is no sum of weighted feature maps.
+
+        Raises:
+            TargetError: Not one target for each image, or a target outside the output.
+            ValueError: Images or scores that are not finite, or an empty batch.
+            LayerError: A layer gives no feature maps, or is not called.
+        """
+        result: Array = super().__call__(input_tensor, targets, aug_smooth, eigen_smooth)
+        return result
+
+    def forward(
+        self,
+        input_tensor: Tensor,
+        targets: Sequence[OutputTarget] | None = None,
+        eigen_smooth: bool = False,
+    ) -> Array:
+        """Return the saliency maps (N,H,W) without augmentation; see ``__call__``."""
+        check_images((input_tensor,))
+        images = input_tensor.detach().to(self.device)
+        self.outputs = self.activations_and_grads(images)
+        if targets is None:
+            targets = [ClassifierOutputTarget(int(top)) for top in self.outputs.argmax(dim=-1)]
+        layers = self.compute_cam_per_layer(images, targets, eigen_smooth)
+        result: Array = self.aggregate_multi_layers(layers)
+        return result
+
+    def compute_cam_per_layer(
+        self, input_tensor: Tensor, targets: Sequence[OutputTarget], eigen_smooth: bool
+    ) -> list[Array]:
+        """Return each layer's saliency maps (N,1,H,W) in [0,1], from the maps of the last pass."""
+        scorer = self._scorer(input_tensor, targets)
+        size = self.get_target_width_height(input_tensor)
+        maps = self.activations_and_grads.activations
+        with torch.no_grad(), untouched(self.model):
+            self.results = [self.algorithm.run(part, scorer, self.config) for part in maps]
+        cams = [
+            _image(result, part, eigen_smooth)
+            for result, part in zip(self.results, maps, strict=True)
+        ]
+        return [scale_cam_image(np.maximum(cam, 0), size)[:, None, :] for cam in cams]
+
+    def _scorer(self, images: Tensor, targets: Sequence[OutputTarget]) -> MaskedScorer:
+        """Return what scores masks, with the targets checked against the unmasked outputs."""
+        rows = self.batch_size
+        scorer = MaskedScorer(
+            lambda inputs, _: self.model(inputs[0]),
+            (images,),
+            _selector(targets, len(images)),
+            self.config.reads,
+            check_baselines(self.baselines, (images,)),
+            None if rows is None else check_integer("batch_size", rows, 1),
+            self.show_progress,
+        )
+        outputs = getattr(self, "outputs", None)
+        if isinstance(outputs, Tensor) and len(outputs) == len(images):
+            _check_targets(scorer, outputs)
+        return scorer
+
+    def __del__(self) -> None:
+        """Do nothing: there are no hooks to remove."""
+
+    def __exit__(self, *_: object) -> None:
+        """Let every exception through."""
+        self.activations_and_grads.release()
+
+
+def _check_layers(model: Any, target_layers: Any) -> list[nn.Module]:
+    if not isinstance(model, nn.Module):
+        raise TypeError(expected("model", "an nn.Module", describe(model)))
+    if isinstance(target_layers, nn.Module) or not isinstance(target_layers, Sequence):
+        got = type(target_layers).__name__
+        raise TypeError(expected("target_layers", "a list of modules of the model", f"a {got}"))
+    if not target_layers:
+        raise ValueError(expected("target_layers", "at least one module of the model", "none"))
+    for layer in target_layers:
+        check_layer(model, layer)
+    return list(target_layers)
+
+
+def _selector(targets: Any, images: int) -> TargetSelector:
+    """Return the targets of the images; the host would silently drop images without one."""
+    listed = list(targets) if isinstance(targets, Sequence) else targets
+    callables = isinstance(listed, list) and all(callable(target) for target in listed)
+    if not callables or len(listed) != images:
+        what = f"a list with one callable for each of the {images} images"
+        got = f"{len(listed)} of them" if callables else describe(targets)
+        raise TargetError(expected("targets", what, got))
+    return select_each(listed, images=images)
+
+
+def _check_targets(scorer: MaskedScorer, outputs: Tensor) -> None:
+    """Try the targets on the unmasked outputs, before the masked passes are made."""
+    try:
+        scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
+    except IndexError as error:
+        what = f"to fit the model's output of shape {tuple(outputs.shape)}"
+        raise TargetError(expected("targets", what, str(error))) from error
+
+
+def _image(result: CamResult, maps: Tensor, eigen_smooth: bool) -> npt.NDArray[Any]:
+    """Return the maps (N,h,w) of a result with one target, as the host goes on with them."""
+    if not eigen_smooth:
+        cam: npt.NDArray[Any] = result.maps[:, 0].cpu().numpy()
+        return cam
+    if result.weights is None:
+        what = f"False for {result.method}, whose map is no sum of weighted feature maps"
+        raise ValueError(expected("eigen_smooth", what, "True"))
+    weighted = result.weights[:, 0, :, None, None].to(maps) * maps
+    projection: npt.NDArray[Any] = get_2d_projection(weighted.cpu().numpy())
+    return projection
+
+
+def _show_options(function: Callable[..., Any], algorithm: Algorithm) -> inspect.Signature:
+    """Return the signature of a constructor with the options of an algorithm."""
+
+    def constructor(*args: Any, **kwargs: Any) -> None: ...
+
+    given = inspect.signature(function)
+    own = [parameter for name, parameter in given.parameters.items() if name != "self"]
+    constructor.__signature__ = given.replace(parameters=own)  # type: ignore[attr-defined]
+    return inspect.signature(with_options(algorithm.config)(constructor))

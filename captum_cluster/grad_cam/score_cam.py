@@ -1,0 +1,28 @@
+"""Score-CAM for pytorch-grad-cam, with shared passes and no side effects."""
+
+from captum_cluster.grad_cam._base import MaskedCAM
+from captum_cluster.methods import SCORE_CAM
+
+
+class ScoreCAM(MaskedCAM, algorithm=SCORE_CAM):
+    """Score-CAM: each map of the layer is a mask, and the masked image's score is its weight.
+
+    1 + C forward passes for each image and layer; all flat maps share one. With
+    ``align_corners=True`` the masks are those of the host's own ScoreCAM. Options:
+    ``ScoreCamConfig``.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> _ = torch.manual_seed(0)
+        >>> net = nn.Sequential(
+        ...     nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
+        ...     nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
+        ... ).eval()
+        >>> ScoreCAM(net, [net[1]])(torch.rand(2, 3, 16, 16)).shape
+        (2, 16, 16)
+
+    References:
+        Wang et al. 2020, "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
+        Networks", equation 6.
+    """

@@ -1,0 +1,63 @@
+"""pytorch-grad-cam's own methods, under the names of its command line."""
+
+from __future__ import annotations
+
+import importlib
+
+import torch
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+
+STOCK = {
+    "gradcam": ("GradCAM", "1 (and 1 backward)"),
+    "gradcam++": ("GradCAMPlusPlus", "1 (and 1 backward)"),
+    "hirescam": ("HiResCAM", "1 (and 1 backward)"),
+    "gradcamelementwise": ("GradCAMElementWise", "1 (and 1 backward)"),
+    "xgradcam": ("XGradCAM", "1 (and 1 backward)"),
+    "layercam": ("LayerCAM", "1 (and 1 backward)"),
+    "eigencam": ("EigenCAM", "1"),
+    "eigengradcam": ("EigenGradCAM", "1 (and 1 backward)"),
+    "fullgrad": ("FullGrad", "1 (and 1 backward)"),
+    "fem": ("FEM", "1"),
+    "kpcacam": ("KPCA_CAM", "1"),
+    "shapleycam": ("ShapleyCAM", "1 (and 2 backward)"),
+    "finercam": ("FinerCAM", "1 (and 1 backward)"),
+    "scorecam": ("ScoreCAM", "1 + C"),
+    "ablationcam": ("AblationCAM", "1 + C"),
+}
+"""Of each name the class, and the forward passes for one image."""
+
+
+def stock_map(
+    method: str, model: nn.Module, layer: nn.Module, images: Tensor, target: int
+) -> Tensor:
+    """Return the saliency maps (N,1,H,W) in [0,1] of one of pytorch-grad-cam's methods.
+
+    The host leaves gradients on the model and its modes changed: wrap the call in ``grads_kept``
+    and ``untouched``.
+
+    Args:
+        method: One of ``STOCK``.
+        model: The model.
+        layer: Its layer, with feature maps (N,C,h,w).
+        images: (N,c,H,W).
+        target: The label explained.
+
+    Raises:
+        ImportError: The installed pytorch-grad-cam does not have the method.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> stock_map("gradcam", net.eval(), net[0], torch.rand(1, 3, 8, 8), 2).shape
+        torch.Size([1, 1, 8, 8])
+    """
+    name, _ = STOCK[method]
+    host = importlib.import_module("pytorch_grad_cam")
+    if not hasattr(host, name):
+        raise ImportError(
+            f"Expected pytorch-grad-cam to have {name}, but got a version without it: "
+            "pip install --upgrade grad-cam."
+        )
+    with getattr(host, name)(model, [layer]) as cam, torch.enable_grad():
+        maps = cam(images, [ClassifierOutputTarget(target)] * len(images))
+    return torch.from_numpy(maps)[:, None]
