@@ -1,0 +1,110 @@
+"""``captum-cluster explain | compare | demo``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from captum_cluster import __version__
+
+_ERRORS = (ValueError, TypeError, OSError, ImportError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, or 2 after an error in one line.
+
+    Example:
+        >>> main(["explain", "no-such.jpg", "--model", "resnet18", "--weights", "none.pth"])
+        2
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except _ERRORS as error:
+        print(f"captum-cluster: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("captum-cluster: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="captum-cluster",
+        description="Class activation maps for PyTorch models, ours beside the stock ones.",
+    )
+    parser.add_argument("--version", action="version", version=f"captum-cluster {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    explain = commands.add_parser("explain", help="explain one image by one method")
+    _add_image(explain)
+    explain.add_argument("--method", default="cluster-cam", help="default: %(default)s")
+    explain.set_defaults(run=_explain)
+
+    compare = commands.add_parser("compare", help="explain one image by several methods")
+    _add_image(compare)
+    compare.add_argument(
+        "--methods", default="grad-cam,score-cam,cluster-cam", help="default: %(default)s"
+    )
+    compare.set_defaults(run=_compare)
+
+    demo = commands.add_parser("demo", help="train a small network and see the methods at work")
+    demo.add_argument("--output", default="captum-cluster-demo", metavar="DIR", help=_OUTPUT)
+    demo.add_argument("--retrain", action="store_true", help="train again, ignore the cache")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+_OUTPUT = "directory for the results (default: %(default)s)"
+
+
+def _add_image(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command that explains an image."""
+    parser.add_argument("image", metavar="IMAGE", help="a picture file")
+    parser.add_argument("--model", default="resnet18", help="a torchvision model (%(default)s)")
+    parser.add_argument(
+        "--weights",
+        default="DEFAULT",
+        metavar="DEFAULT|FILE",
+        help="torchvision's default weights, or a file with a state dict",
+    )
+    parser.add_argument("--target", type=int, help="class index (default: the top class)")
+    parser.add_argument("--layer", help="module name (default: the last convolutional layer)")
+    parser.add_argument("--output", default="captum-cluster-output", metavar="DIR", help=_OUTPUT)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from captum_cluster.evaluation import check_directory, check_method, explain, load_model
+
+    check_directory(options.output)
+    check_method(options.method)
+    model = load_model(options.model, options.weights)
+    one = explain(model, options.image, options.method, options.target, options.layer)
+    print(f"{one.subject.name}: {one.subject.title}")
+    print(f"{one.method} at {one.subject.layer_name}: {one.cost}")
+    for path in one.save(options.output):
+        print(path)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from captum_cluster.evaluation import check_directory, check_method, compare, load_model
+
+    check_directory(options.output)
+    methods = [check_method(name.strip()) for name in options.methods.split(",")]
+    model = load_model(options.model, options.weights)
+    comparison = compare(model, options.image, methods, options.target, options.layer)
+    print(f"{comparison.subject.name}: {comparison.subject.title}")
+    for one in comparison.explanations:
+        print(f"{one.method:<20} {one.cost}")
+    print(comparison.save(options.output))
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from captum_cluster.evaluation import run_demo
+
+    report = run_demo(options.output, retrain=options.retrain, say=print)
+    print(f"Means over {report.explanations} digits in unseen scenes:\n")
+    print(report.table())
+    print(f"\nFigure: {report.figure}")

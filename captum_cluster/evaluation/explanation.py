@@ -1,0 +1,256 @@
+"""Explain one image: from a path to a picture with the map over it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms._presets import ImageClassification
+
+from captum_cluster._checks import TargetError, check_finite, check_integer, describe, expected
+from captum_cluster._types import CamResult
+from captum_cluster.data import load_image
+from captum_cluster.evaluation.layers import find_layer
+from captum_cluster.evaluation.models import LoadedModel
+from captum_cluster.evaluation.output import staged
+from captum_cluster.evaluation.preprocessing import denormalize
+from captum_cluster.evaluation.registry import Run, check_method, passes, run_method
+from captum_cluster.functional.attribution import saliency
+from captum_cluster.hooks import untouched
+from captum_cluster.visualization import overlay
+
+Transform = Callable[[Image.Image], Tensor]
+ImageLike = str | os.PathLike[str] | Image.Image | Tensor
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One image, ready to be explained: what the methods have in common.
+
+    Attributes:
+        name: The file's stem, or "image".
+        inputs: (1,3,H,W), as the model takes it, on the model's device.
+        picture: (3,H,W) in [0,1], what the model saw.
+        layer_name: The layer's dotted name.
+        layer: The layer.
+        target: The label explained.
+        label: Its name, where the names are known.
+        probability: The model's softmax probability of it.
+    """
+
+    name: str
+    inputs: Tensor
+    picture: Tensor
+    layer_name: str
+    layer: nn.Module
+    target: int
+    label: str | None
+    probability: float
+
+    @property
+    def title(self) -> str:
+        """The target as a person reads it."""
+        named = f"{self.target} ({self.label})" if self.label else f"{self.target}"
+        return f"class {named}, probability {self.probability:.2f}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The map of one image by one method, with what it cost.
+
+    Attributes:
+        method: The method's name.
+        subject: The image, the layer and the target.
+        maps: (1,1,h,w), as the method gives it: signed for our methods.
+        seconds: Wall time of the method.
+        forwards: Images that went through the model.
+        result: What our methods keep for figures; None for stock methods.
+    """
+
+    method: str
+    subject: Subject
+    maps: Tensor
+    seconds: float
+    forwards: int
+    result: CamResult | None = field(repr=False)
+
+    @property
+    def target(self) -> int:
+        """The label explained."""
+        return self.subject.target
+
+    @property
+    def cost(self) -> str:
+        """Time and forward passes as a person reads them."""
+        return f"{self.seconds:.2f} s, {passes(self.forwards)}"
+
+    def saliency(self) -> Tensor:
+        """Return the map as (H,W) in [0,1], at the size of the input."""
+        return saliency(self.maps[0, 0].float(), self.subject.picture.shape[1:])
+
+    def overlay(self, *, alpha: float = 0.5, colormap: str = "jet") -> npt.NDArray[np.uint8]:
+        """Return the picture with the map in colour over it, uint8 (H,W,3)."""
+        return overlay(self.subject.picture, self.maps[0, 0], alpha=alpha, colormap=colormap)
+
+    def save(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Write overlay (PNG), map (NumPy) and facts (JSON); all of them or none.
+
+        Args:
+            directory: Made if it is not there.
+
+        Returns:
+            The files, named after the image and the method.
+
+        Raises:
+            NotADirectoryError: ``directory`` is a file.
+            OSError: It cannot be written to.
+        """
+        stem = f"{self.subject.name}-{self.method}"
+        with staged(directory) as stage:
+            Image.fromarray(self.overlay()).save(stage / f"{stem}.png")
+            np.save(stage / f"{stem}.npy", self.maps[0, 0].float().numpy())
+            (stage / f"{stem}.json").write_text(json.dumps(self.facts(), indent=2) + "\n")
+            names = sorted(path.name for path in stage.iterdir())
+        return [Path(directory) / name for name in names]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known besides the map, ready for JSON."""
+        return {
+            "image": self.subject.name,
+            "method": self.method,
+            "layer": self.subject.layer_name,
+            "target": self.subject.target,
+            "label": self.subject.label,
+            "probability": self.subject.probability,
+            "forwards": self.forwards,
+            "seconds": self.seconds,
+        }
+
+
+def explain(
+    model: nn.Module | LoadedModel,
+    image: ImageLike,
+    method: str = "cluster-cam",
+    target: int | None = None,
+    layer: nn.Module | str | None = None,
+    *,
+    transform: Transform | None = None,
+    categories: Sequence[str] | None = None,
+    **options: Any,
+) -> Explanation:
+    """Explain one image.
+
+    Args:
+        model: A classifier with one row of logits (N,L) for each image, or what
+            ``captum_cluster.evaluation.load_model`` returns.
+        image: A path, a PIL image, or a tensor (3,H,W) or (1,3,H,W) as the model takes it.
+        method: "cluster-cam", "score-cam", "rise", Captum's "grad-cam", or a name of
+            pytorch-grad-cam's command line ("gradcam++", "scorecam", ...) for its stock method.
+        target: The label explained; None: the top class.
+        layer: A module or its dotted name; None: the last convolutional layer.
+        transform: From PIL image to the model's input (3,H,W), for paths and PIL images. None:
+            the loaded model's own, or the ImageNet one (shorter side to 256, centre 224x224).
+        categories: Names of the labels.
+        **options: Of our methods: see their configs.
+
+    Raises:
+        TargetError: The target is outside the model's output.
+        LayerError: No such layer, or one without feature maps.
+        ValueError: An unreadable image, an unknown method, NaN or infinite values.
+        TypeError: An argument of a wrong type.
+        FileNotFoundError: No such image.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> model = resnet18().eval()
+        >>> explanation = explain(model, torch.rand(3, 64, 64), n_clusters=4)
+        >>> explanation.maps.shape, explanation.forwards
+        (torch.Size([1, 1, 2, 2]), 5)
+        >>> explanation.overlay().shape
+        (64, 64, 3)
+    """
+    check_method(method)
+    subject = prepare(model, image, target, layer, transform=transform, categories=categories)
+    net = model.model if isinstance(model, LoadedModel) else model
+    run = run_method(method, net, subject.layer, subject.inputs, subject.target, **options)
+    return explained(method, subject, run)
+
+
+def explained(method: str, subject: Subject, run: Run) -> Explanation:
+    """Return a run as an explanation."""
+    return Explanation(method, subject, run.maps, run.seconds, run.forwards, run.result)
+
+
+def prepare(
+    model: nn.Module | LoadedModel,
+    image: ImageLike,
+    target: int | None,
+    layer: nn.Module | str | None,
+    *,
+    transform: Transform | None = None,
+    categories: Sequence[str] | None = None,
+) -> Subject:
+    """Return the subject of an explanation; see ``explain`` for the arguments and errors."""
+    if isinstance(model, LoadedModel):
+        transform = transform or model.transform
+        categories = model.categories if categories is None else categories
+        model = model.model
+    if not isinstance(model, nn.Module):
+        raise TypeError(expected("model", "an nn.Module or a LoadedModel", describe(model)))
+    transform = transform or ImageClassification(crop_size=224)
+    inputs = _inputs(image, transform)
+    first = next(model.parameters(), torch.empty(0))
+    inputs = inputs.to(first.device, first.dtype)
+    with torch.no_grad(), untouched(model):
+        logits = _one_row(model(inputs))
+    chosen = int(logits.argmax()) if target is None else _check_target(target, len(logits))
+    name, module = find_layer(model, inputs, layer)
+    return Subject(
+        Path(image).stem if isinstance(image, (str, os.PathLike)) else "image",
+        inputs,
+        denormalize(inputs[0].cpu(), transform),
+        name,
+        module,
+        chosen,
+        categories[chosen] if categories is not None and chosen < len(categories) else None,
+        float(logits.float().softmax(dim=0)[chosen]),
+    )
+
+
+def _inputs(image: Any, transform: Transform) -> Tensor:
+    """Return the image as the model takes it, (1,3,H,W)."""
+    if isinstance(image, (str, os.PathLike)):
+        image = load_image(image)
+    if isinstance(image, Image.Image):
+        image = transform(image.convert("RGB"))
+    what = "a path, a PIL image, or a tensor of shape (3,H,W) or (1,3,H,W)"
+    if not isinstance(image, Tensor) or not image.is_floating_point():
+        raise TypeError(expected("image", what, describe(image)))
+    batch = image[None] if image.ndim == 3 else image
+    if batch.ndim != 4 or batch.shape[:2] != (1, 3) or not batch.numel():
+        raise ValueError(expected("image", what, describe(image)))
+    return check_finite("image", batch.detach())
+
+
+def _one_row(output: Any) -> Tensor:
+    """Return the logits (L,) of the one image."""
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != 1:
+        what = "to give logits of shape (1,L) for one image"
+        raise ValueError(expected("the model", what, describe(output)))
+    return output[0]
+
+
+def _check_target(target: Any, labels: int) -> int:
+    try:
+        return check_integer("target", target, 0, labels - 1)
+    except ValueError as error:
+        raise TargetError(str(error)) from error

@@ -1,0 +1,86 @@
+"""The layer to explain: the one named, or the last convolutional one."""
+
+from __future__ import annotations
+
+import difflib
+
+from torch import Tensor, nn
+
+from captum_cluster._checks import LayerError, expected
+from captum_cluster.hooks import check_layer, trace_shapes
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def find_layer(
+    model: nn.Module, images: Tensor, layer: nn.Module | str | None = None
+) -> tuple[str, nn.Module]:
+    """Return the name and the module of the layer to explain.
+
+    Args:
+        model: The model.
+        images: (N,c,H,W), what it takes; looked at only where ``layer`` is None.
+        layer: A module of the model, its dotted name ("layer4.1"), or None for the last
+            convolutional layer: the last part of the model with a convolution in it that still
+            gives maps of more than one place, with the normalisation and the activation that
+            follow it.
+
+    Raises:
+        LayerError: No such layer.
+        TypeError: ``layer`` is something else.
+
+    Example:
+        >>> import torch
+        >>> from torchvision.models import resnet18
+        >>> find_layer(resnet18().eval(), torch.rand(1, 3, 64, 64))[0]
+        'layer4'
+    """
+    if layer is None:
+        return _last_convolutional(model, images)
+    if isinstance(layer, str):
+        return layer, _by_name(model, layer)
+    check_layer(model, layer)
+    return next(name for name, module in model.named_modules() if module is layer), layer
+
+
+def _by_name(model: nn.Module, name: str) -> nn.Module:
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    if name and name in modules:
+        return modules[name]
+    close = difflib.get_close_matches(name, list(modules), n=3)
+    top = ", ".join(child for child, _ in model.named_children())
+    hint = f" (close: {', '.join(close)})" if close else f" (at the top: {top})"
+    what = f"the name of a module of {type(model).__name__}{hint}"
+    raise LayerError(expected("layer", what, repr(name)))
+
+
+def _last_convolutional(model: nn.Module, images: Tensor) -> tuple[str, nn.Module]:
+    finished = trace_shapes(model, images)
+    found = -1
+    for place, (_, module, shape) in enumerate(finished):
+        grid = len(shape) == 4 and shape[2] * shape[3] > 1
+        if grid and any(isinstance(part, _CONVOLUTIONS) for part in module.modules()):
+            found = place
+    if found < 0:
+        what = "given for a model without a convolution that gives feature maps (N,C,h,w)"
+        raise LayerError(expected("layer", what, "None"))
+    shape = finished[found][2]
+    # A bare convolution goes on into the normalisation and the activation behind it.
+    while isinstance(finished[found][1], _CONVOLUTIONS) or _is_elementwise(finished[found][1]):
+        after = finished[found + 1 : found + 2]
+        if not after or not _is_elementwise(after[0][1]) or after[0][2] != shape:
+            break
+        found += 1
+    name, module, _ = finished[found]
+    return name, module
+
+
+def _is_elementwise(module: nn.Module) -> bool:
+    """Return whether a module is a normalisation or an activation."""
+    kind = type(module)
+    return kind.__module__ in (
+        "torch.nn.modules.activation",
+        "torch.nn.modules.batchnorm",
+        "torch.nn.modules.normalization",
+        "torch.nn.modules.instancenorm",
+    )

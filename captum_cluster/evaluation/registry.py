@@ -1,0 +1,152 @@
+"""Every method that can be named, ours and stock, and one way to run it."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_cluster import attr
+from captum_cluster._checks import describe, expected
+from captum_cluster._types import CamResult
+from captum_cluster.attr import stock as captum_stock
+from captum_cluster.grad_cam import stock as grad_cam_stock
+from captum_cluster.hooks import count_forwards, grads_kept, untouched
+
+OWN = {
+    face.algorithm.id: face for face in (attr.LayerClusterCam, attr.LayerScoreCam, attr.LayerRise)
+}
+"""Our methods by id, as classes of the Captum face."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one image: the map, and what it cost.
+
+    Attributes:
+        maps: (1,1,h,w), signed, as the method gives it.
+        seconds: Wall time.
+        forwards: Images that went through the model.
+        result: What our methods keep for figures; None for stock methods.
+    """
+
+    maps: Tensor
+    seconds: float
+    forwards: int
+    result: CamResult | None
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods: ours, Captum's, pytorch-grad-cam's.
+
+    Example:
+        >>> {"cluster-cam", "grad-cam", "gradcam++"} <= set(method_names())
+        True
+    """
+    return [*OWN, *captum_stock.STOCK, *grad_cam_stock.STOCK]
+
+
+def check_method(name: Any) -> str:
+    """Return ``name`` if it is a method's.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: There is no such method; the message names those that are close.
+    """
+    names = method_names()
+    if not isinstance(name, str):
+        raise TypeError(expected("method", "the name of a method", describe(name)))
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f" (close: {', '.join(close)})" if close else ""
+        what = f"one of {', '.join(names)}{hint}"
+        raise ValueError(expected("method", what, repr(name)))
+    return name
+
+
+def run_method(
+    name: str, model: nn.Module, layer: nn.Module, image: Tensor, target: int, **options: Any
+) -> Run:
+    """Run one method on one image, timed and counted, and leave the model as it was found.
+
+    Args:
+        name: One of ``method_names()``.
+        model: The model.
+        layer: Its layer, with feature maps (N,C,h,w).
+        image: (1,c,H,W).
+        target: The label explained.
+        **options: Of our methods: their own, and ``baselines``, ``perturbations_per_eval``,
+            ``show_progress``. Stock methods take none.
+
+    Raises:
+        TypeError: An option that the method does not have.
+
+    Example:
+        >>> net = nn.Sequential(
+        ...     nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        ... ).eval()
+        >>> run_method("cluster-cam", net, net[1], torch.rand(1, 3, 8, 8), 2).forwards
+        7
+    """
+    run = _runner(check_method(name), options)
+    with count_forwards(model) as count, untouched(model), grads_kept(model):
+        start = time.perf_counter()
+        maps, result = run(model, layer, image, target)
+        if maps.is_cuda:
+            torch.cuda.synchronize(maps.device)
+        seconds = time.perf_counter() - start
+    return Run(maps.detach().cpu(), seconds, count.images, result)
+
+
+def _runner(
+    name: str, options: dict[str, Any]
+) -> Callable[[nn.Module, nn.Module, Tensor, int], tuple[Tensor, CamResult | None]]:
+    """Return a function of model, layer, image and target that gives maps and result."""
+    if name in OWN:
+
+        def own(
+            model: nn.Module, layer: nn.Module, image: Tensor, target: int
+        ) -> tuple[Tensor, CamResult | None]:
+            result = OWN[name](model, layer).explain(image, [target], **options)
+            return result.maps, result
+
+        return own
+    if options:
+        what = f"empty for the stock method {name}"
+        raise TypeError(expected("options", what, ", ".join(options)))
+    stock = captum_stock if name in captum_stock.STOCK else grad_cam_stock
+    return lambda *args: (stock.stock_map(name, *args), None)
+
+
+def passes(forwards: int) -> str:
+    """Return a number of forward passes as a person reads it.
+
+    Example:
+        >>> passes(1), passes(7)
+        ('1 forward pass', '7 forward passes')
+    """
+    return f"{forwards} forward pass" + ("" if forwards == 1 else "es")
+
+
+def warm_up(name: str) -> None:
+    """Run a method once on a tiny network, so that a later timing holds no imports.
+
+    Example:
+        >>> warm_up("grad-cam")
+    """
+    with torch.random.fork_rng(devices=[]):
+        net = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 4),
+        )
+        image = torch.rand(1, 3, 8, 8)
+    options = {"n_masks": 8} if name == "rise" else {}
+    run_method(name, net.eval(), net[1], image, 0, **options)
