@@ -30,8 +30,11 @@ def expected(name: str, what: str, got: object) -> str:
     Example:
         >>> expected("beta", "a number from 0 to 1", 2)
         'Expected beta to be a number from 0 to 1, but got 2.'
+        >>> expected("the model", "to give a tensor", None)
+        'Expected the model to give a tensor, but got None.'
     """
-    return f"Expected {name} to be {what}, but got {got}."
+    verb = "" if what.startswith("to ") else "to be "
+    return f"Expected {name} {verb}{what}, but got {got}."
 
 
 def describe(value: object) -> str:
@@ -43,12 +46,22 @@ def describe(value: object) -> str:
     return f"{text} ({type(value).__name__})" if not isinstance(value, numbers.Number) else text
 
 
+def is_integer(value: object) -> bool:
+    """Return whether a value is a Python or NumPy integer, and no bool.
+
+    Example:
+        >>> is_integer(3), is_integer(True), is_integer(torch.tensor(3))
+        (True, False, False)
+    """
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def check_integer(name: str, value: Any, low: int, high: int | None = None, note: str = "") -> int:
     """Return ``value`` as an ``int`` within ``[low, high]``.
 
     Args:
         name: The argument's name, for the message.
-        value: Anything with ``__index__`` except a bool.
+        value: A Python or NumPy integer, no bool.
         low: Smallest value allowed.
         high: Largest value allowed; None for no limit.
         note: What ``high`` is, for the message ("the number of channels").
@@ -61,7 +74,7 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None, note
         what = f"an integer of at least {low}"
     else:
         what = f"an integer from {low} to " + (f"{note} ({high})" if note else f"{high}")
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if not is_integer(value):
         raise TypeError(expected(name, what, describe(value)))
     number = operator.index(value)
     if number < low or (high is not None and number > high):

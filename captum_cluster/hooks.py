@@ -7,6 +7,7 @@ Gradients come from ``torch.autograd.grad``, so nobody's ``.grad`` is written.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -63,11 +64,17 @@ class Capture:
         if not self.gradients:
             raise RuntimeError(expected("gradients", "True for capture()", "False"))
         nodes = self._at(self.nodes, number)
-        gradients = torch.autograd.grad(
-            values.sum(), nodes, retain_graph=retain_graph, allow_unused=True
-        )
-        pairs = zip(gradients, nodes, strict=True)
-        return tuple(torch.zeros_like(a) if g is None else g for g, a in pairs)
+        gradients = [torch.zeros_like(node) for node in nodes]
+        places = [place for place, node in enumerate(nodes) if node.requires_grad]
+        if values.requires_grad and places:
+            with torch.enable_grad():
+                total = values.sum()
+            found = torch.autograd.grad(
+                total, [nodes[place] for place in places], None, retain_graph, allow_unused=True
+            )
+            for place, gradient in zip(places, found, strict=True):
+                gradients[place] = gradients[place] if gradient is None else gradient
+        return tuple(gradients)
 
     @staticmethod
     def _at(kept: list[tuple[Tensor, ...] | None], number: int) -> tuple[Tensor, ...]:
@@ -107,7 +114,7 @@ def capture(
         for number, layer in enumerate(layers):
             hook = _capture_hook(captured, number)
             if of_input:
-                handle = layer.register_forward_pre_hook(lambda _, args, hook=hook: hook(args))
+                handle = layer.register_forward_pre_hook(_input_hook(hook), with_kwargs=True)
             else:
                 handle = layer.register_forward_hook(lambda _, __, out, hook=hook: hook(out))
             stack.callback(handle.remove)
@@ -138,6 +145,18 @@ def _capture_hook(captured: Capture, number: int) -> Callable[[Any], Any]:
         return type(value)(*passed) if hasattr(value, "_fields") else type(value)(passed)
 
     return keep
+
+
+def _input_hook(keep: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return a hook that keeps a layer's positional and keyword inputs, in that order."""
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        passed = keep((*args, *kwargs.values()))
+        if passed is None:
+            return None
+        return passed[: len(args)], dict(zip(kwargs, passed[len(args) :], strict=True))
+
+    return hook
 
 
 def _in_graph(part: Any) -> Any:
@@ -213,7 +232,7 @@ def untouched(model: object) -> Iterator[None]:
     if modules and modules[0].training:
         warnings.warn(
             "The model is in training mode. It is explained in eval mode, and put back after.",
-            stacklevel=4,
+            stacklevel=_levels_to_user(),
         )
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(owner)))
@@ -222,6 +241,15 @@ def untouched(model: object) -> Iterator[None]:
         for module in modules:
             module.training = False
         yield
+
+
+def _levels_to_user() -> int:
+    """Return the ``stacklevel`` of the first caller outside this package and its hosts."""
+    ours = {"captum_cluster", "captum", "pytorch_grad_cam", "contextlib"}
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ours:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _owner(model: object) -> nn.Module | None:

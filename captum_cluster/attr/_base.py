@@ -137,12 +137,9 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
                 option outside its range.
             TypeError: An argument of a wrong type, or an option that the method does not have.
         """
+        select = functools.partial(select_each, target)
         results = self._results(
-            inputs,
-            functools.partial(select_each, target),
-            additional_forward_args,
-            attribute_to_layer_input,
-            options,
+            select, inputs, additional_forward_args, attribute_to_layer_input, options
         )
         return _maps(results, relu_attributions)
 
@@ -172,12 +169,9 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         Raises:
             TargetError: As for ``attribute``, and so for the other errors.
         """
+        select = functools.partial(select_shared, targets)
         results = self._results(
-            inputs,
-            functools.partial(select_shared, targets),
-            additional_forward_args,
-            attribute_to_layer_input,
-            options,
+            select, inputs, additional_forward_args, attribute_to_layer_input, options
         )
         return _maps(results, relu_attributions)
 
@@ -204,19 +198,16 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         Raises:
             TargetError: As for ``attribute``, and so for the other errors.
         """
+        select = functools.partial(select_shared, targets)
         results = self._results(
-            inputs,
-            functools.partial(select_shared, targets),
-            additional_forward_args,
-            attribute_to_layer_input,
-            options,
+            select, inputs, additional_forward_args, attribute_to_layer_input, options
         )
         return results[0] if len(results) == 1 else results
 
     def _results(
         self,
-        inputs: Inputs,
         select: Callable[..., TargetSelector],
+        inputs: Inputs,
         additional_forward_args: Any,
         of_input: bool,
         options: dict[str, Any],

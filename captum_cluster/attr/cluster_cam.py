@@ -13,18 +13,14 @@ class LayerClusterCam(LayerMaskedCam, algorithm=CLUSTER_CAM):
 
     Example:
         >>> import torch
-        >>> from torch import nn
-        >>> _ = torch.manual_seed(0)
-        >>> net = nn.Sequential(
-        ...     nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
-        ...     nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
-        ... ).eval()
-        >>> cam = LayerClusterCam(net, net[1])
-        >>> images = torch.rand(2, 3, 16, 16)
+        >>> from torchvision.models import resnet18
+        >>> model = resnet18().eval()
+        >>> cam = LayerClusterCam(model, model.layer4)
+        >>> images = torch.rand(2, 3, 64, 64)
         >>> cam.attribute(images, target=3).shape
-        torch.Size([2, 1, 16, 16])
+        torch.Size([2, 1, 2, 2])
         >>> cam.attribute_targets(images, [0, 3], n_clusters=4).shape
-        torch.Size([2, 2, 16, 16])
+        torch.Size([2, 2, 2, 2])
 
     References:
         Feng et al. 2023, "Cluster-CAM", https://arxiv.org/abs/2302.01642, equations 9 to 22.

@@ -13,15 +13,11 @@ class LayerRise(LayerMaskedCam, algorithm=RISE):
 
     Example:
         >>> import torch
-        >>> from torch import nn
-        >>> _ = torch.manual_seed(0)
-        >>> net = nn.Sequential(
-        ...     nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
-        ...     nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
-        ... ).eval()
-        >>> cam = LayerRise(net, net[1])
-        >>> cam.attribute(torch.rand(2, 3, 16, 16), target=3, n_masks=20).shape
-        torch.Size([2, 1, 16, 16])
+        >>> from torchvision.models import resnet18
+        >>> model = resnet18().eval()
+        >>> cam = LayerRise(model, model.layer4)
+        >>> cam.attribute(torch.rand(2, 3, 64, 64), target=3, n_masks=20).shape
+        torch.Size([2, 1, 64, 64])
 
     References:
         Petsiuk, Das, Saenko 2018, "RISE: Randomized Input Sampling for Explanation of Black-box

@@ -13,13 +13,9 @@ class LayerScoreCam(LayerMaskedCam, algorithm=SCORE_CAM):
 
     Example:
         >>> import torch
-        >>> from torch import nn
-        >>> _ = torch.manual_seed(0)
-        >>> net = nn.Sequential(
-        ...     nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
-        ...     nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
-        ... ).eval()
-        >>> LayerScoreCam(net, net[1]).attribute(torch.rand(2, 3, 16, 16), target=3).shape
+        >>> from torchvision.models import resnet18
+        >>> model = resnet18().eval()
+        >>> LayerScoreCam(model, model.layer1).attribute(torch.rand(2, 3, 64, 64), target=3).shape
         torch.Size([2, 1, 16, 16])
 
     References:

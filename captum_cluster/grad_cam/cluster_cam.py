@@ -11,15 +11,11 @@ class ClusterCAM(MaskedCAM, algorithm=CLUSTER_CAM):
 
     Example:
         >>> import torch
-        >>> from torch import nn
-        >>> _ = torch.manual_seed(0)
-        >>> net = nn.Sequential(
-        ...     nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
-        ...     nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
-        ... ).eval()
-        >>> cam = ClusterCAM(net, [net[1]], n_clusters=4)
-        >>> cam(torch.rand(2, 3, 16, 16)).shape
-        (2, 16, 16)
+        >>> from torchvision.models import resnet18
+        >>> model = resnet18().eval()
+        >>> cam = ClusterCAM(model, [model.layer4], n_clusters=4)
+        >>> cam(torch.rand(2, 3, 64, 64)).shape
+        (2, 64, 64)
         >>> cam.results[0].base.shape
         torch.Size([2, 1])
 

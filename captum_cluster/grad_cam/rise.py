@@ -12,14 +12,10 @@ class RISE(MaskedCAM, algorithm=_RISE):
 
     Example:
         >>> import torch
-        >>> from torch import nn
-        >>> _ = torch.manual_seed(0)
-        >>> net = nn.Sequential(
-        ...     nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
-        ...     nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
-        ... ).eval()
-        >>> RISE(net, [net[1]], n_masks=20)(torch.rand(2, 3, 16, 16)).shape
-        (2, 16, 16)
+        >>> from torchvision.models import resnet18
+        >>> model = resnet18().eval()
+        >>> RISE(model, [model.layer4], n_masks=20)(torch.rand(2, 3, 64, 64)).shape
+        (2, 64, 64)
 
     References:
         Petsiuk, Das, Saenko 2018, "RISE", equation 6.

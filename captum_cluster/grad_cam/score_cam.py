@@ -13,14 +13,10 @@ class ScoreCAM(MaskedCAM, algorithm=SCORE_CAM):
 
     Example:
         >>> import torch
-        >>> from torch import nn
-        >>> _ = torch.manual_seed(0)
-        >>> net = nn.Sequential(
-        ...     nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
-        ...     nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
-        ... ).eval()
-        >>> ScoreCAM(net, [net[1]])(torch.rand(2, 3, 16, 16)).shape
-        (2, 16, 16)
+        >>> from torchvision.models import resnet18
+        >>> model = resnet18().eval()
+        >>> ScoreCAM(model, [model.layer1])(torch.rand(2, 3, 64, 64)).shape
+        (2, 64, 64)
 
     References:
         Wang et al. 2020, "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural

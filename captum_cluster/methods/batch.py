@@ -17,7 +17,7 @@ def check_images(inputs: Sequence[Any]) -> int:
     """Check the model's inputs and return the number of images N.
 
     Raises:
-        TypeError: An input is no tensor.
+        TypeError: An input is no tensor, or images are not floating-point.
         ValueError: The batch is empty, the inputs differ in N, none of them is a batch of images
             (N,c,H,W), or one holds NaN or infinity.
     """
@@ -28,6 +28,10 @@ def check_images(inputs: Sequence[Any]) -> int:
     got = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
     if not images:
         raise ValueError(expected("inputs", "a batch of images of shape (N,c,H,W)", f"shape {got}"))
+    for tensor in images:
+        if not tensor.is_floating_point():
+            what = "images of a floating-point dtype, as a mask scales them"
+            raise TypeError(expected("inputs", what, describe(tensor)))
     if len({len(tensor) if tensor.ndim else 0 for tensor in inputs}) != 1:
         raise ValueError(expected("inputs", "tensors with the same number of rows", got))
     if min(tensor.numel() for tensor in inputs) == 0:
@@ -92,8 +96,8 @@ def feature_maps(output: Any, images: int, reshape_transform: Transform | None =
             " Pass reshape_transform=, a function of the layer's output that returns such maps "
             "(for a vision transformer: drop the class token and fold the others into the grid)."
         )
-        message = f"Expected {source} {what}, but got {describe(maps)}."
+        message = expected(source, what, describe(maps))
         raise LayerError(message + (hint if reshape_transform is None else ""))
     if not bool(torch.isfinite(maps).all()):
-        raise LayerError("Expected layer to give finite feature maps, but got NaN or infinity.")
+        raise LayerError(expected("layer", "to give finite feature maps", "NaN or infinity"))
     return maps.to(torch.promote_types(maps.dtype, torch.float32))

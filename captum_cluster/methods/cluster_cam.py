@@ -79,7 +79,7 @@ class ClusterCamConfig:
         check_integer("n_init", self.n_init, 1)
         if self.score_function is not None:
             check_score_function(self.score_function)
-        check_integer("random_state", self.random_state, 0)
+        check_integer("random_state", self.random_state, 0, 2**32 - 1)
         self._check_spectral()
 
     def _check_spectral(self) -> None:

@@ -40,7 +40,7 @@ class RiseConfig:
         check_number("mask_probability", self.mask_probability, 0.0, open_low=True)
         check_number("mask_probability", self.mask_probability, 0.0, 1.0)
         check_score_function(self.score_function)
-        check_integer("random_state", self.random_state, 0)
+        check_integer("random_state", self.random_state, 0, 2**32 - 1)
 
     @property
     def reads(self) -> ScoreFunction:

@@ -5,6 +5,7 @@ scikit-learn is imported where it clusters, so that importing this module stays 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -227,9 +228,14 @@ def _kmeans(
     if len(points) <= n_clusters:
         return np.arange(len(points))
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    model: Any = KMeans(n_clusters, init="k-means++", n_init=n_init, random_state=random_state)
-    fitted = model.fit(points, sample_weight=counts.astype(np.float64))
+    # tol=0: until no point changes its cluster, as the paper says.
+    model: Any = KMeans(n_clusters, n_init=n_init, tol=0.0, random_state=random_state)
+    with warnings.catch_warnings():
+        # Points that differ by rounding alone are one to k-means, which warns: fewer clusters.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = model.fit(points, sample_weight=counts.astype(np.float64))
     # Where k-means leaves a cluster without points the remaining ones are numbered anew.
     labels: IntArray = np.unique(fitted.labels_, return_inverse=True)[1]
     return labels

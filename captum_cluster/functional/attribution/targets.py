@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_cluster._checks import TargetError, describe, expected
+from captum_cluster._checks import TargetError, describe, expected, is_integer
 from captum_cluster._types import OutputTarget
 
 _FORMS = (
@@ -132,7 +132,8 @@ def select_shared(targets: Any, *, images: int) -> TargetSelector:
 
     Args:
         targets: T entries for all images (a list of integers, tuples or callables, or a tensor
-            (T,)); or one such list for each image, all of the same length, or a tensor (N,T).
+            (T,)); one such list for each image, all of the same length, or a tensor (N,T); or
+            None (the model gives one number for each image).
         images: Number of images N.
 
     Raises:
@@ -142,6 +143,8 @@ def select_shared(targets: Any, *, images: int) -> TargetSelector:
         >>> select_shared([3, 7], images=5).indices.shape
         torch.Size([5, 2, 1])
     """
+    if targets is None:
+        return TargetSelector(images, 1)
     if isinstance(targets, Tensor):
         _check_integers(targets)
         targets = targets.tolist()
@@ -187,9 +190,9 @@ def _from_rows(rows: Sequence[Sequence[Any]]) -> TargetSelector:
 def _place(entry: Any) -> tuple[int, ...]:
     """Return an entry as a tuple of integers."""
     parts = entry if isinstance(entry, tuple) and entry else (entry,)
-    if not all(hasattr(part, "__index__") and not isinstance(part, bool) for part in parts):
+    if not all(is_integer(part) for part in parts):
         raise TargetError(expected("target", _FORMS, describe(entry)))
-    return tuple(part.__index__() for part in parts)
+    return tuple(int(part) for part in parts)
 
 
 def _scalar(value: Any) -> Tensor:
