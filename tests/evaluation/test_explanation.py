@@ -1,0 +1,146 @@
+"""Explain one image, from every form in which it may come."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import resnet18
+
+from captum_cluster import LayerClusterCam, explain
+from captum_cluster.evaluation import LoadedModel
+from tests.helpers.nets import SmallNet, images
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return resnet18().eval()
+
+
+@pytest.fixture
+def photo():
+    rng = np.random.default_rng(0)
+    return Image.fromarray(rng.integers(0, 255, (90, 120, 3), dtype=np.uint8))
+
+
+def test_a_path_a_picture_and_a_tensor_give_the_same(model, photo, tmp_path):
+    photo.save(tmp_path / "photo.png")
+    from_path = explain(model, tmp_path / "photo.png")
+    from_picture = explain(model, photo)
+    from_tensor = explain(model, from_path.subject.inputs)
+    assert from_path.subject.name == "photo"
+    assert from_picture.subject.name == "image"
+    assert torch.equal(from_path.maps, from_picture.maps)
+    assert torch.equal(from_path.maps, from_tensor.maps)
+
+
+def test_it_is_the_layer_class_on_the_top_class_at_the_last_layer(model, photo):
+    one = explain(model, photo)
+    with torch.no_grad():
+        logits = model(one.subject.inputs)[0]
+    assert one.target == int(logits.argmax())
+    assert one.subject.probability == pytest.approx(float(logits.softmax(0).max()), abs=1e-6)
+    assert one.subject.layer_name == "layer4"
+    maps = LayerClusterCam(model, model.layer4).attribute(one.subject.inputs, one.target)
+    assert torch.allclose(one.maps, maps)
+    assert one.forwards == 7
+    assert one.result.base.shape == (1, 1)
+
+
+def test_target_layer_method_options_and_names(model, photo):
+    names = [f"name {number}" for number in range(1000)]
+    one = explain(model, photo, "grad-cam", 217, "layer3", categories=names)
+    assert (one.target, one.subject.label, one.subject.layer_name) == (217, "name 217", "layer3")
+    assert one.result is None
+    assert explain(model, photo, n_clusters=3).forwards == 4
+    loaded = LoadedModel("resnet18", model, lambda image: torch.rand(3, 32, 32), names)
+    one = explain(loaded, photo)
+    assert one.subject.inputs.shape == (1, 3, 32, 32)
+    assert one.subject.label == names[one.target]
+
+
+def test_saliency_and_overlay_are_at_the_size_of_the_input(model, photo):
+    one = explain(model, photo)
+    assert one.saliency().shape == (224, 224)
+    assert float(one.saliency().min()) == 0
+    assert float(one.saliency().max()) in (0, 1)
+    assert one.overlay().shape == (224, 224, 3)
+    assert one.overlay().dtype == np.uint8
+
+
+def test_the_picture_shown_is_what_the_model_saw(model):
+    grey = Image.new("RGB", (224, 224), (128, 64, 32))
+    one = explain(model, grey)
+    wanted = torch.tensor([128, 64, 32]) / 255
+    assert torch.allclose(one.subject.picture[:, 100, 100], wanted, atol=1e-3)
+
+
+def test_save_writes_overlay_map_and_facts(model, photo, tmp_path):
+    one = explain(model, photo, target=3)
+    files = one.save(tmp_path / "out")
+    assert [path.name for path in files] == [
+        "image-cluster-cam.json",
+        "image-cluster-cam.npy",
+        "image-cluster-cam.png",
+    ]
+    assert np.array_equal(np.asarray(Image.open(files[2])), one.overlay())
+    assert np.array_equal(np.load(files[1]), one.maps[0, 0].numpy())
+    facts = json.loads(files[0].read_text())
+    assert facts["target"] == 3
+    assert facts["forwards"] == 7
+    assert facts["layer"] == "layer4"
+
+
+def test_save_fails_whole(model, photo, tmp_path, monkeypatch):
+    one = explain(model, photo)
+
+    def fail(*_args, **_kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(json, "dumps", fail)
+    with pytest.raises(OSError, match="disk full"):
+        one.save(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_and_double_precision_models_take_any_image():
+    net = SmallNet().double().eval()
+    one = explain(net, images(1, size=16, dtype=torch.float32)[0], layer="relu2")
+    assert one.maps.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "words"),
+    [
+        (torch.zeros(2, 3, 8, 8), ValueError, "Expected image to be .*(2, 3, 8, 8)"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), TypeError, "Expected image to be a path"),
+        (torch.full((3, 8, 8), torch.nan), ValueError, "Expected image to be finite, but got NaN"),
+        (torch.full((3, 8, 8), torch.inf), ValueError, "an infinite value"),
+        (None, TypeError, "Expected image to be a path"),
+        ("missing.jpg", FileNotFoundError, "Expected image to be an existing file"),
+    ],
+)
+def test_bad_images(image, error, words):
+    with pytest.raises(error, match=words):
+        explain(SmallNet().eval(), image)
+
+
+def test_bad_models_targets_and_methods(photo):
+    net = SmallNet().float().eval()
+    image = images(1, size=16, dtype=torch.float32)
+    with pytest.raises(ValueError, match="Expected target to be an integer from 0 to 4, but got 5"):
+        explain(net, image, target=5)
+    with pytest.raises(AssertionError):
+        explain(net, image, target=-1)
+    with pytest.raises(TypeError, match="Expected target to be an integer"):
+        explain(net, image, target="cat")
+    with pytest.raises(TypeError, match="Expected model to be an nn.Module"):
+        explain("resnet18", photo)
+    with pytest.raises(ValueError, match="Expected method to be one of"):
+        explain(net, image, "no-cam")
+    dense = torch.nn.Conv2d(3, 4, 3).eval()
+    with pytest.raises(ValueError, match=r"Expected the model to give logits of shape \(1,L\)"):
+        explain(dense, image)

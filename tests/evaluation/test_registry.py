@@ -1,0 +1,71 @@
+"""Every method that can be named, run, timed and counted."""
+
+import copy
+
+import pytest
+import torch
+
+from captum_cluster.evaluation.registry import check_method, method_names, run_method, warm_up
+from tests.helpers.nets import SmallNet, images
+
+
+@pytest.fixture
+def net():
+    return SmallNet().float().eval()
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_gives_a_map_and_leaves_the_model_alone(name, net):
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = copy.deepcopy(net.state_dict())
+    options = {"n_masks": 10} if name == "rise" else {}
+    torch.manual_seed(3)
+    expected_draw = torch.rand(2)
+    torch.manual_seed(3)
+    run = run_method(name, net, net.relu2, images(1, size=16, dtype=torch.float32), 2, **options)
+    assert torch.equal(torch.rand(2), expected_draw)
+    assert run.maps.shape[:2] == (1, 1)
+    assert torch.isfinite(run.maps).all()
+    assert run.seconds > 0
+    assert run.forwards >= 1
+    assert all((parameter.grad == 1).all() for parameter in net.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert not net.training
+
+
+@pytest.mark.parametrize(
+    ("name", "forwards"), [("cluster-cam", 7), ("score-cam", 13), ("grad-cam", 1), ("scorecam", 13)]
+)
+def test_forward_passes_are_counted(name, forwards, net):
+    image = images(1, size=16, dtype=torch.float32)
+    assert run_method(name, net, net.relu2, image, 0).forwards == forwards
+
+
+def test_stock_grad_cam_of_both_hosts_agree(net):
+    image = images(1, size=16, dtype=torch.float32)
+    captum = run_method("grad-cam", net, net.relu2, image, 1).maps.relu()
+    host = run_method("gradcam", net, net.relu2, image, 1).maps
+    up = torch.nn.functional.interpolate(captum, size=(16, 16), mode="bilinear")
+    assert torch.corrcoef(torch.stack([up.flatten(), host.flatten()]))[0, 1] > 0.99
+
+
+def test_errors(net):
+    with pytest.raises(ValueError, match=r"Expected method .*close: .*'clustercam'"):
+        check_method("clustercam")
+    with pytest.raises(TypeError, match="Expected method to be the name of a method"):
+        check_method(3)
+    image = images(1, size=16, dtype=torch.float32)
+    with pytest.raises(TypeError, match="Expected options to be empty for the stock method"):
+        run_method("gradcam", net, net.relu2, image, 0, n_clusters=3)
+    with pytest.raises(TypeError, match="among n_clusters, clustering"):
+        run_method("cluster-cam", net, net.relu2, image, 0, clusters=3)
+
+
+def test_warm_up_leaves_random_state_alone():
+    torch.manual_seed(1)
+    draw = torch.rand(3)
+    torch.manual_seed(1)
+    warm_up("cluster-cam")
+    assert torch.equal(torch.rand(3), draw)

@@ -1,0 +1,124 @@
+"""What importing the package loads, and which names are public."""
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import captum_cluster
+
+ROOT = Path(__file__).resolve().parents[1]
+HOSTS = ["captum", "pytorch_grad_cam"]
+HEAVY = ["torch", "torchvision", "matplotlib", "lightning", "sklearn", "scipy", "PIL", "tqdm"]
+
+# The public names, on purpose a second time: a change here is a change for users.
+PUBLIC = {
+    "captum_cluster": [
+        "CamResult",
+        "ClusterCAM",
+        "LayerClusterCam",
+        "LayerRise",
+        "LayerScoreCam",
+        "RISE",
+        "ScoreCAM",
+        "__version__",
+        "compare",
+        "explain",
+    ],
+    "captum_cluster.attr": ["LayerClusterCam", "LayerRise", "LayerScoreCam"],
+    "captum_cluster.grad_cam": ["ClusterCAM", "RISE", "ScoreCAM"],
+    "captum_cluster.functional.metrics": ["energy_inside"],
+    "captum_cluster.methods": [
+        "Algorithm",
+        "CLUSTER_CAM",
+        "ClusterCamConfig",
+        "ClusterCamResult",
+        "RISE",
+        "RiseConfig",
+        "SCORE_CAM",
+        "ScoreCamConfig",
+        "check_baselines",
+        "check_images",
+        "cluster_cam",
+        "feature_maps",
+        "option_parameters",
+        "rise",
+        "score_cam",
+        "with_options",
+    ],
+}
+
+
+def loaded_by(statement, names):
+    """Return which of some packages a statement loads in a fresh interpreter."""
+    report = f"print(json.dumps([name for name in {names!r} if name in sys.modules]))"
+    code = f"{statement}\nimport json, sys\n{report}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_package_alone_loads_nothing():
+    assert loaded_by("import captum_cluster", HOSTS + HEAVY) == []
+
+
+def test_the_captum_face_loads_what_captum_loads_and_no_more():
+    by_captum = loaded_by("import captum.attr", HOSTS + HEAVY)
+    ours = loaded_by("from captum_cluster import LayerClusterCam", HOSTS + HEAVY)
+    assert "captum" in ours
+    assert "pytorch_grad_cam" not in ours
+    assert "sklearn" not in ours
+    assert set(ours) <= {*by_captum, "torch", "tqdm"}
+
+
+def test_the_grad_cam_face_loads_no_captum():
+    ours = loaded_by("from captum_cluster import ClusterCAM", HOSTS)
+    assert ours == ["pytorch_grad_cam"]
+
+
+def test_the_methods_load_neither_host_nor_scikit_learn():
+    names = [*HOSTS, "sklearn", "matplotlib", "lightning"]
+    assert loaded_by("import captum_cluster.methods", names) == []
+    assert loaded_by("import captum_cluster.functional.attribution", names) == []
+
+
+@pytest.mark.parametrize("name", sorted(captum_cluster.__all__))
+def test_every_public_name_resolves(name):
+    assert getattr(captum_cluster, name) is not None
+    assert name in dir(captum_cluster)
+
+
+def test_names_come_from_where_they_live():
+    from captum_cluster import LayerClusterCam, ScoreCAM
+    from captum_cluster.attr import LayerClusterCam as FromAttr
+    from captum_cluster.grad_cam import ScoreCAM as FromGradCam
+
+    assert LayerClusterCam is FromAttr
+    assert ScoreCAM is FromGradCam
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="module 'captum_cluster' has no attribute 'Nothing'"):
+        _ = captum_cluster.Nothing
+    with pytest.raises(ImportError, match="cannot import name 'Nothing'"):
+        from captum_cluster import Nothing  # noqa: F401
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC))
+def test_the_list_of_public_names(module):
+    found = importlib.import_module(module)
+    assert sorted(found.__all__) == sorted(PUBLIC[module])
+    for name in found.__all__:
+        value = getattr(found, name)
+        assert not inspect.ismodule(value)
+
+
+def test_the_version_is_that_of_the_installed_or_declared_package():
+    text = (ROOT / "pyproject.toml").read_text()
+    assert f'version = "{captum_cluster.__version__}"' in text or "dynamic" in text
