@@ -137,6 +137,7 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
                 option outside its range.
             TypeError: An argument of a wrong type, or an option that the method does not have.
         """
+        check_flag("relu_attributions", relu_attributions)
         select = functools.partial(select_each, target)
         results = self._results(
             select, inputs, additional_forward_args, attribute_to_layer_input, options
@@ -169,6 +170,7 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         Raises:
             TargetError: As for ``attribute``, and so for the other errors.
         """
+        check_flag("relu_attributions", relu_attributions)
         select = functools.partial(select_shared, targets)
         results = self._results(
             select, inputs, additional_forward_args, attribute_to_layer_input, options
@@ -277,7 +279,6 @@ def _with_own_options(function: Callable[..., Any], algorithm: Algorithm) -> Cal
 
 def _maps(results: tuple[CamResult, ...], relu: bool) -> Maps:
     """Return the maps of one result or of several, as Captum returns attributions."""
-    check_flag("relu_attributions", relu)
     maps = tuple(result.maps.relu() if relu else result.maps for result in results)
     formatted: Maps = _format_output(len(maps) > 1, maps)
     return formatted

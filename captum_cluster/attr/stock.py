@@ -5,8 +5,8 @@ from __future__ import annotations
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-STOCK = {"grad-cam": "1 (and 1 backward)"}
-"""Ids of Captum's methods, and the forward passes of each for one image."""
+STOCK = {"grad-cam": LayerGradCam}
+"""Of each id the class."""
 
 
 def stock_map(
@@ -27,6 +27,5 @@ def stock_map(
         >>> stock_map("grad-cam", net.eval(), net[0], torch.rand(1, 3, 8, 8), 2).shape
         torch.Size([1, 1, 6, 6])
     """
-    assert method in STOCK
-    maps: Tensor = LayerGradCam(model, layer).attribute(images, target)
+    maps: Tensor = STOCK[method](model, layer).attribute(images, target)
     return maps.detach()

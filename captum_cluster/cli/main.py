@@ -76,10 +76,12 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
+    from captum_cluster.data import load_image
     from captum_cluster.evaluation import check_directory, check_method, explain, load_model
 
     check_directory(options.output)
     check_method(options.method)
+    load_image(options.image)  # before weights are loaded, or downloaded in vain
     model = load_model(options.model, options.weights)
     one = explain(model, options.image, options.method, options.target, options.layer)
     print(f"{one.subject.name}: {one.subject.title}")
@@ -89,10 +91,12 @@ def _explain(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
+    from captum_cluster.data import load_image
     from captum_cluster.evaluation import check_directory, check_method, compare, load_model
 
     check_directory(options.output)
     methods = [check_method(name.strip()) for name in options.methods.split(",")]
+    load_image(options.image)
     model = load_model(options.model, options.weights)
     comparison = compare(model, options.image, methods, options.target, options.layer)
     print(f"{comparison.subject.name}: {comparison.subject.title}")

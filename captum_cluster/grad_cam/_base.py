@@ -53,24 +53,25 @@ class ScopedActivations:
         self.model = model
         self.layers = list(layers)
         self.reshape_transform = reshape_transform
+        self.outputs = torch.empty(0)
         self.activations: list[Tensor] = []
         self.gradients: list[Tensor] = []
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
         with torch.no_grad(), untouched(self.model), capture(self.layers) as captured:
-            outputs: Tensor = self.model(inputs)
+            self.outputs = self.model(inputs)
         parts = [captured.activations(number) for number in range(len(self.layers))]
         self.activations = [
             # A tuple of several tensors is for the transform to choose from.
             feature_maps(part[0] if len(part) == 1 else part, len(inputs), self.reshape_transform)
             for part in parts
         ]
-        return outputs
+        return self.outputs
 
     def clear(self) -> None:
-        """Forget the maps."""
-        self.activations = []
+        """Forget the maps and the outputs."""
+        self.activations, self.outputs = [], torch.empty(0)
 
     def release(self) -> None:
         """Forget the maps; there are no hooks to remove."""
@@ -172,6 +173,9 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
     ) -> Array:
         """Return the saliency maps (N,H,W) without augmentation; see ``__call__``."""
         check_images((input_tensor,))
+        if check_flag("eigen_smooth", eigen_smooth) and not self.algorithm.linear:
+            what = f"False for {self.algorithm.id}, whose map is no sum of weighted feature maps"
+            raise ValueError(expected("eigen_smooth", what, "True"))
         images = input_tensor.detach().to(self.device)
         self.outputs = self.activations_and_grads(images)
         if targets is None:
@@ -207,9 +211,9 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
             None if rows is None else check_integer("batch_size", rows, 1),
             self.show_progress,
         )
-        outputs = getattr(self, "outputs", None)
-        if isinstance(outputs, Tensor) and len(outputs) == len(images):
-            _check_targets(scorer, outputs)
+        outputs = self.activations_and_grads.outputs
+        # Before the masked passes are made: do the targets fit what the model gives?
+        scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
         return scorer
 
     def __del__(self) -> None:
@@ -244,23 +248,11 @@ def _selector(targets: Any, images: int) -> TargetSelector:
     return select_each(listed, images=images)
 
 
-def _check_targets(scorer: MaskedScorer, outputs: Tensor) -> None:
-    """Try the targets on the unmasked outputs, before the masked passes are made."""
-    try:
-        scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
-    except IndexError as error:
-        what = f"to fit the model's output of shape {tuple(outputs.shape)}"
-        raise TargetError(expected("targets", what, str(error))) from error
-
-
 def _image(result: CamResult, maps: Tensor, eigen_smooth: bool) -> npt.NDArray[Any]:
     """Return the maps (N,h,w) of a result with one target, as the host goes on with them."""
-    if not eigen_smooth:
+    if not eigen_smooth or result.weights is None:
         cam: npt.NDArray[Any] = result.maps[:, 0].cpu().numpy()
         return cam
-    if result.weights is None:
-        what = f"False for {result.method}, whose map is no sum of weighted feature maps"
-        raise ValueError(expected("eigen_smooth", what, "True"))
     weighted = result.weights[:, 0, :, None, None].to(maps) * maps
     projection: npt.NDArray[Any] = get_2d_projection(weighted.cpu().numpy())
     return projection

@@ -9,23 +9,23 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 STOCK = {
-    "gradcam": ("GradCAM", "1 (and 1 backward)"),
-    "gradcam++": ("GradCAMPlusPlus", "1 (and 1 backward)"),
-    "hirescam": ("HiResCAM", "1 (and 1 backward)"),
-    "gradcamelementwise": ("GradCAMElementWise", "1 (and 1 backward)"),
-    "xgradcam": ("XGradCAM", "1 (and 1 backward)"),
-    "layercam": ("LayerCAM", "1 (and 1 backward)"),
-    "eigencam": ("EigenCAM", "1"),
-    "eigengradcam": ("EigenGradCAM", "1 (and 1 backward)"),
-    "fullgrad": ("FullGrad", "1 (and 1 backward)"),
-    "fem": ("FEM", "1"),
-    "kpcacam": ("KPCA_CAM", "1"),
-    "shapleycam": ("ShapleyCAM", "1 (and 2 backward)"),
-    "finercam": ("FinerCAM", "1 (and 1 backward)"),
-    "scorecam": ("ScoreCAM", "1 + C"),
-    "ablationcam": ("AblationCAM", "1 + C"),
+    "gradcam": "GradCAM",
+    "gradcam++": "GradCAMPlusPlus",
+    "hirescam": "HiResCAM",
+    "gradcamelementwise": "GradCAMElementWise",
+    "xgradcam": "XGradCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+    "eigengradcam": "EigenGradCAM",
+    "fullgrad": "FullGrad",
+    "fem": "FEM",
+    "kpcacam": "KPCA_CAM",
+    "shapleycam": "ShapleyCAM",
+    "finercam": "FinerCAM",
+    "scorecam": "ScoreCAM",
+    "ablationcam": "AblationCAM",
 }
-"""Of each name the class, and the forward passes for one image."""
+"""Of each name the class."""
 
 
 def stock_map(
@@ -51,7 +51,7 @@ def stock_map(
         >>> stock_map("gradcam", net.eval(), net[0], torch.rand(1, 3, 8, 8), 2).shape
         torch.Size([1, 1, 8, 8])
     """
-    name, _ = STOCK[method]
+    name = STOCK[method]
     host = importlib.import_module("pytorch_grad_cam")
     if not hasattr(host, name):
         raise ImportError(

@@ -31,13 +31,13 @@ class Algorithm:
         id: The name used everywhere ("cluster-cam").
         config: The class of its options.
         run: ``run(maps, score, config)`` gives the result.
-        passes: Forward passes for one image, as a person reads it ("1 + Q").
+        linear: Whether the map is a weighted sum of the layer's maps.
     """
 
     id: str
     config: Callable[..., MethodConfig]
     run: Callable[[Tensor, Score, Any], CamResult]
-    passes: str
+    linear: bool = True
 
     def configure(self, options: Mapping[str, Any]) -> MethodConfig:
         """Return the checked config of some options.

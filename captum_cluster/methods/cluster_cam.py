@@ -189,4 +189,4 @@ def _labels(maps: Tensor, config: ClusterCamConfig) -> Tensor:
     )
 
 
-CLUSTER_CAM = Algorithm("cluster-cam", ClusterCamConfig, cluster_cam, "1 + Q")
+CLUSTER_CAM = Algorithm("cluster-cam", ClusterCamConfig, cluster_cam)

@@ -81,10 +81,12 @@ def _weighted_sum(masks: Masks, scores: Tensor, size: tuple[int, int]) -> Tensor
     for start in range(0, count, _CHUNK):
         numbers = torch.arange(start, min(start + _CHUNK, count))
         rendered = masks.render(torch.zeros_like(numbers), numbers, size)[:, 0]
-        part = torch.einsum("nkt,khw->nthw", scores[:, numbers].to(rendered), rendered)
+        # Autocast would round the product to half precision.
+        with torch.autocast(rendered.device.type, enabled=False):
+            part = torch.einsum("nkt,khw->nthw", scores[:, numbers].to(rendered), rendered)
         total = part if total is None else total + part
     assert total is not None  # n_masks is at least 1
     return total
 
 
-RISE = Algorithm("rise", RiseConfig, rise, "1 + masks")
+RISE = Algorithm("rise", RiseConfig, rise, linear=False)

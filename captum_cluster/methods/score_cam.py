@@ -79,4 +79,4 @@ def score_cam(maps: Tensor, score: Score, config: ScoreCamConfig) -> CamResult:
     return CamResult("score-cam", fuse(weights, maps), masks, scores, weights)
 
 
-SCORE_CAM = Algorithm("score-cam", ScoreCamConfig, score_cam, "1 + C")
+SCORE_CAM = Algorithm("score-cam", ScoreCamConfig, score_cam)

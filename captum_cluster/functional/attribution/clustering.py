@@ -209,7 +209,8 @@ def _as_points(maps: Tensor, map_scale: str) -> Array:
     points = points + 0.0
     if map_scale == "unit":
         norms = np.linalg.norm(points, axis=1, keepdims=True)
-        points = points / np.where(norms > 0, norms, 1.0)
+        # Rounded, so that maps of one shape and different strength are one and the same.
+        points = np.round(points / np.where(norms > 0, norms, 1.0), 12)
     return points
 
 

@@ -58,7 +58,7 @@ def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor:
     outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
     if not isinstance(score_function, str):
         scores = score_function(outputs)
-        if not isinstance(scores, Tensor) or len(scores) != len(outputs):
+        if not isinstance(scores, Tensor) or scores.shape[:1] != outputs.shape[:1]:
             what = f"to give a tensor with {len(outputs)} rows"
             raise TypeError(expected("the score_function", what, describe(scores)))
         return scores

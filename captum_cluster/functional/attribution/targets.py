@@ -67,7 +67,7 @@ class TargetSelector:
         assert self.functions is not None
         chosen = [self.functions[row] for row in rows.tolist()]
         values = [
-            [_scalar(function(output)) for function in functions]
+            [_call(function, output) for function in functions]
             for output, functions in zip(outputs, chosen, strict=True)
         ]
         return torch.stack([torch.stack(line) for line in values])
@@ -195,8 +195,13 @@ def _place(entry: Any) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _scalar(value: Any) -> Tensor:
-    """Return what a callable target gave as a tensor without dimensions."""
+def _call(function: OutputTarget, output: Tensor) -> Tensor:
+    """Return what a callable target gives for one image's output, without dimensions."""
+    try:
+        value: Any = function(output)
+    except IndexError as error:
+        what = f"to fit one image's output of shape {tuple(output.shape)}"
+        raise TargetError(expected("target", what, f"IndexError: {error}")) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         what = "to give one number for one image's output"
         raise TargetError(expected("the target callable", what, describe(value)))
