@@ -75,7 +75,8 @@ def _cluster_cam(name, **options):
 
 CASES = [
     _cluster_cam("cluster-cam"),
-    _cluster_cam("cluster-cam-spectral", clustering="spectral"),
+    # Unit maps are nearer to each other: half precision may then flip an assignment.
+    _cluster_cam("cluster-cam-spectral", clustering="spectral", map_scale="none"),
     _cluster_cam("cluster-cam-score", combine="score", map_scale="unit"),
     Case(
         "score-cam",

@@ -134,10 +134,10 @@ def test_every_baseline(baseline, combine):
 
 
 CLUSTERINGS = [
-    {"map_scale": "unit"},
+    {"map_scale": "none"},
     {"n_init": 5},
     {"random_state": 11},
-    {"clustering": "spectral", "map_scale": "unit"},
+    {"clustering": "spectral", "map_scale": "none"},
     {"clustering": "spectral", "similarity": "ssim"},
     {"clustering": "spectral", "distance_scale": "none"},
     {"clustering": "spectral", "adjacency": "gaussian"},
@@ -167,7 +167,7 @@ def test_clustering_options_reach_the_clustering():
     plain, spectral = labels(), labels(clustering="spectral")
     assert plain != spectral
     assert any(labels(random_state=seed) != plain for seed in range(1, 6))
-    assert labels(map_scale="unit") != plain
+    assert labels(map_scale="none") != plain
     for options in (
         {"similarity": "ssim"},
         {"theta": 2.0},
@@ -192,7 +192,9 @@ def test_unit_scale_is_for_the_assignment_only():
 def test_kmeans_is_a_lloyd_fixed_point(n_clusters):
     net = nets.SmallNet(channels=64).double().eval()
     images = nets.images(2, 3, 20)
-    result = LayerClusterCam(net, net.relu2).explain(images, [0], n_clusters=n_clusters)
+    result = LayerClusterCam(net, net.relu2).explain(
+        images, [0], n_clusters=n_clusters, map_scale="none"
+    )
     for maps, labels in zip(maps_of(net, net.relu2, images), result.labels, strict=True):
         assert int(labels.max()) + 1 == n_clusters
         assert ref.lloyd_step_is_fixed_point(maps, labels)
@@ -384,7 +386,7 @@ def test_ties_go_to_the_lowest_cluster():
     maps[0, 0, 0, 3] = maps[0, 1, 0, 0] = 1.0
     maps[0, 2, 0, :2] = maps[0, 3, 0, 1:3] = 1.0
     scorer = MaskedScorer(lambda b, _: net(b[0]), (image,), select_each(0, images=1))
-    result = cluster_cam(maps, scorer, ClusterCamConfig(n_clusters=4))
+    result = cluster_cam(maps, scorer, ClusterCamConfig(n_clusters=4, map_scale="none"))
     assert result.labels.tolist() == [[0, 2, 3, 1]]
     assert result.scores[0, :, 0].tolist() == [3.0, 6.0, 3.0, 6.0]
     assert (result.base.item(), result.scissors.item()) == (1, 0)
@@ -462,7 +464,7 @@ def test_defaults():
         "clustering": "kmeans",
         "beta": 0.5,
         "combine": "base_scissors",
-        "map_scale": "none",
+        "map_scale": "unit",
         "normalize_masks": True,
         "n_init": 1,
         "score_function": None,
@@ -513,7 +515,7 @@ def test_defaults():
             ValueError,
             "combine to be one of 'base_scissors', 'score', but got 'mean'.",
         ),
-        ({"map_scale": "max"}, ValueError, "map_scale to be one of 'none', 'unit', but got 'max'."),
+        ({"map_scale": "max"}, ValueError, "map_scale to be one of 'unit', 'none', but got 'max'."),
         ({"normalize_masks": 1}, TypeError, "normalize_masks to be True or False, but got 1."),
         ({"n_init": 0}, ValueError, "n_init to be an integer of at least 1, but got 0."),
         (
