@@ -33,7 +33,7 @@ def hook_count(model):
     return [len(getattr(module, kind)) for module in model.modules() for kind in kinds]
 
 
-def close(actual, expected):
+def assert_close(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-14)
 
 
@@ -47,8 +47,8 @@ def test_activations_are_those_of_the_layer():
     with torch.no_grad():
         conv1 = net.conv1(X)
         relu2 = net.conv2(net.bn1(conv1).relu()).relu()
-    close(captured.activations(0), (relu2,))
-    close(captured.activations(1), (conv1,))
+    assert_close(captured.activations(0), (relu2,))
+    assert_close(captured.activations(1), (conv1,))
 
 
 def test_hand_worked_maps():
@@ -65,8 +65,8 @@ def test_an_inplace_relu_does_not_change_what_was_captured(gradients):
     with capture([net.conv2], gradients=gradients) as captured:
         output = net(X)
     with capture([plain.conv2]) as expected:
-        close(output.detach(), plain(X).detach())
-    close(captured.activations(0), expected.activations(0))
+        assert_close(output.detach(), plain(X).detach())
+    assert_close(captured.activations(0), expected.activations(0))
     assert captured.activations(0)[0].min() < 0
 
 
@@ -87,7 +87,7 @@ def test_the_input_of_a_layer():
         net(X)
     with capture([plain.conv2]) as expected:
         plain(X)
-    close(captured.activations(0), expected.activations(0))
+    assert_close(captured.activations(0), expected.activations(0))
 
 
 class KeywordNet(nn.Module):
@@ -105,7 +105,7 @@ def test_the_input_of_a_layer_that_is_called_with_a_keyword():
     net = KeywordNet()
     with capture([net.layer], of_input=True) as captured:
         net(X)
-    close(captured.activations(0), (2 * X,))
+    assert_close(captured.activations(0), (2 * X,))
 
 
 def test_a_module_used_twice_gives_its_last_call():
@@ -114,7 +114,7 @@ def test_a_module_used_twice_gives_its_last_call():
         net(X)
     with torch.no_grad():
         expected = net.relu(net.conv2(net.relu(net.conv1(X))))
-    close(captured.activations(0), (expected,))
+    assert_close(captured.activations(0), (expected,))
 
 
 def test_the_last_of_several_passes():
@@ -130,7 +130,7 @@ def test_several_tensors_of_a_layer():
     with capture([net.layer]) as captured:
         net(X)
     with torch.no_grad():
-        close(captured.activations(0), net.layer(X))
+        assert_close(captured.activations(0), net.layer(X))
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -142,8 +142,8 @@ def test_a_layer_inside_wrappers(depth):
         output = model.eval()(X)
     with capture([net.relu2], gradients=True) as expected:
         direct = net(X)
-    close(captured.activations(0), expected.activations(0))
-    close(captured.gradients_of(output[:, 1], 0), expected.gradients_of(direct[:, 1], 0))
+    assert_close(captured.activations(0), expected.activations(0))
+    assert_close(captured.gradients_of(output[:, 1], 0), expected.gradients_of(direct[:, 1], 0))
 
 
 def test_a_layer_that_is_not_called():
@@ -202,8 +202,8 @@ def test_gradients_by_hand(frozen, no_grad, inplace):
             at_relu = captured.gradients_of(values, 1, retain_graph=True)
         assert torch.is_grad_enabled() is not no_grad
     expected = head_gradient(net, 3, (2, 2))
-    close(at_relu, (expected,))
-    close(at_conv, (expected * (captured.activations(0)[0] > 0),))
+    assert_close(at_relu, (expected,))
+    assert_close(at_conv, (expected * (captured.activations(0)[0] > 0),))
 
 
 def test_gradients_after_the_context_is_left_under_no_grad():
@@ -211,7 +211,7 @@ def test_gradients_after_the_context_is_left_under_no_grad():
     with torch.no_grad():
         with capture([net.relu2], gradients=True) as captured:
             values = net(X)[:, 3]
-        close(captured.gradients_of(values, 0), (head_gradient(net, 3, (2, 2)),))
+        assert_close(captured.gradients_of(values, 0), (head_gradient(net, 3, (2, 2)),))
 
 
 def test_hand_worked_gradients():
@@ -230,7 +230,7 @@ def test_gradients_of_several_values_and_with_retained_graph():
     (first,) = captured.gradients_of(output[:, 0], 0, retain_graph=True)
     (second,) = captured.gradients_of(output[:, 1], 0, retain_graph=True)
     (both,) = captured.gradients_of(output[:, :2], 0)
-    close(first + second, both)
+    assert_close(first + second, both)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -243,7 +243,7 @@ def test_gradients_of_the_input_of_a_layer(frozen, wants):
         (gradient,) = captured.gradients_of(values, 0)
     leaf = X.clone().requires_grad_()
     expected = torch.autograd.grad(net(leaf)[:, 2].sum(), leaf)[0]
-    close(gradient, expected)
+    assert_close(gradient, expected)
     assert x.grad is None
     assert x.requires_grad is wants
 
@@ -253,7 +253,7 @@ def test_gradients_of_a_module_used_twice_are_those_of_its_last_call():
     with capture([net.relu], gradients=True) as captured:
         output = net(X)
     (gradient,) = captured.gradients_of(output[:, 1], 0)
-    close(gradient, head_gradient(net, 1, (2, 2)))
+    assert_close(gradient, head_gradient(net, 1, (2, 2)))
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -263,8 +263,8 @@ def test_gradients_of_several_tensors(frozen):
         output = net(X)
     first, second = captured.gradients_of(output[:, 2], 0)
     row = net.fc.weight.detach()[2] / 16
-    close(first, row[None, :6, None, None].expand_as(first))
-    close(second, row[None, 6:, None, None].expand_as(second))
+    assert_close(first, row[None, :6, None, None].expand_as(first))
+    assert_close(second, row[None, 6:, None, None].expand_as(second))
 
 
 def test_gradients_of_layers_one_behind_the_other():
@@ -276,7 +276,7 @@ def test_gradients_of_layers_one_behind_the_other():
     for number, layer in enumerate(layers):
         with capture([layer], gradients=True) as alone:
             values = net(X)[:, 0]
-        close(found[number], alone.gradients_of(values, 0)[0])
+        assert_close(found[number], alone.gradients_of(values, 0)[0])
         assert found[number].abs().max() > 0
 
 
@@ -285,7 +285,7 @@ def test_a_layer_named_twice():
     with capture([net.conv2, net.conv2], gradients=True) as captured:
         output = net(X)
     first = captured.gradients_of(output[:, 0], 0, retain_graph=True)
-    close(first, captured.gradients_of(output[:, 0], 1))
+    assert_close(first, captured.gradients_of(output[:, 0], 1))
 
 
 Pair = namedtuple("Pair", ["maps", "rest"])
@@ -327,12 +327,12 @@ def test_containers_keep_their_kind(kind, gradients):
         output = net(X)
     assert type(net.seen) is kind
     assert net.seen[1] == "rest"
-    close(captured.activations(0), (net.layer.conv(X).detach(),))
+    assert_close(captured.activations(0), (net.layer.conv(X).detach(),))
     if gradients:
         (gradient,) = captured.gradients_of(output[:, 1], 0)
         expected = torch.zeros_like(gradient)
         expected[:, 1] = 1 / 36
-        close(gradient, expected)
+        assert_close(gradient, expected)
 
 
 class PoolNet(nn.Module):
@@ -356,7 +356,7 @@ def test_a_layer_that_gives_integers_too():
     gradients = captured.gradients_of(output[:, 1], 0)
     expected = torch.zeros_like(maps)
     expected[:, 1] = 1 / 16
-    close(gradients[0], expected)
+    assert_close(gradients[0], expected)
     assert all(gradient.abs().max() == 0 for gradient in gradients[1:])
 
 

@@ -71,8 +71,8 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
     Args:
         forward_func: The model, or any function of the inputs that gives its output.
         layer: The layer whose feature maps (N,C,h,w) are explained.
-        device_ids: As in Captum; needed only where ``forward_func`` is a function that applies a
-            ``DataParallel`` model.
+        device_ids: Taken and kept as Captum does. The layer's maps are read on one device: explain
+            the ``module`` of a ``DataParallel`` model that is spread over several.
         reshape_transform: Turns the layer's output into (N,C,h,w) where it is something else.
             Not in Captum.
 

@@ -47,7 +47,7 @@ def batch(n=3, dtype=torch.float64, seed=0):
     return images(n, size=SIZE, dtype=dtype, seed=seed)
 
 
-def close(actual, expected, atol=1e-10):
+def assert_close(actual, expected, atol=1e-10):
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
 
@@ -161,7 +161,7 @@ def test_the_map_is_a_weighted_sum_of_the_layers_maps(case):
         for target in range(3):
             weights = result.weights[image, target]
             expected = sum(w * a for w, a in zip(weights, maps[image], strict=True))
-            close(result.maps[image, target], expected)
+            assert_close(result.maps[image, target], expected)
 
 
 @every_case
@@ -176,7 +176,7 @@ def test_the_map_is_signed_and_not_normalised(case):
             for parameter in twice.conv2.parameters():
                 parameter *= 2
             twice.fc.weight /= 2
-        close(case.attribute(twice, twice.conv2, x, TARGETS), 2 * maps)
+        assert_close(case.attribute(twice, twice.conv2, x, TARGETS), 2 * maps)
     assert not torch.allclose(maps.flatten(1).amax(1), torch.ones(3, dtype=maps.dtype))
 
 
@@ -240,7 +240,7 @@ def test_additional_arguments_go_with_their_images(case):
             return model(image, scale[i])
 
         alone = case.attribute(folded, model.relu, x[i : i + 1], i)
-        close(together[i : i + 1], alone)
+        assert_close(together[i : i + 1], alone)
 
 
 @every_case
@@ -253,7 +253,7 @@ def test_additional_arguments_may_be_other_objects(case):
     def folded(image):
         return model(image, shift[:1], flag=False)
 
-    close(together, case.attribute(folded, model.relu, x, [0, 1, 2]))
+    assert_close(together, case.attribute(folded, model.relu, x, [0, 1, 2]))
     other = case.attribute(model, model.relu, x, [0, 1, 2], additional_forward_args=(shift, True))
     assert not torch.allclose(together, other)
 
@@ -263,7 +263,7 @@ def test_inputs_without_a_grid_pass_unmasked(case):
     model, x = ArgsNet().eval().double(), batch()
     scale = torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
     pair = case.attribute(model, model.relu, (x, scale), [0, 1, 2])
-    close(pair, case.attribute(model, model.relu, x, [0, 1, 2], scale))
+    assert_close(pair, case.attribute(model, model.relu, x, [0, 1, 2], scale))
 
 
 @every_case
@@ -275,9 +275,9 @@ def test_every_image_of_a_tuple_of_inputs_is_masked(case):
 
     parts = (x[:, :1], x[:, 1:])
     pair = case.attribute(joined, model.relu2, parts, TARGETS)
-    close(pair, case.attribute(model, model.relu2, x, TARGETS))
+    assert_close(pair, case.attribute(model, model.relu2, x, TARGETS))
     based = case.attribute(joined, model.relu2, parts, TARGETS, baselines=(0.5, 0.5))
-    close(based, case.attribute(model, model.relu2, x, TARGETS, baselines=0.5))
+    assert_close(based, case.attribute(model, model.relu2, x, TARGETS, baselines=0.5))
     # Base and scissors may be the same clusters after all, but never with the same scores.
     cam = case.captum(joined, model.relu2)
     plain = cam.explain(parts, [0, 1], **case.options).scores
@@ -297,7 +297,7 @@ def test_one_image(case):
     model, x = net(), batch(1)
     maps = case.attribute(model, model.relu2, x, 3)
     assert maps.shape[:2] == (1, 1)
-    close(maps, case.attribute(model, model.relu2, batch(), 3)[:1])
+    assert_close(maps, case.attribute(model, model.relu2, batch(), 3)[:1])
 
 
 @every_case
@@ -306,10 +306,10 @@ def test_a_batch_equals_its_images_one_by_one(case):
     targets = [3, 0, 2, 2]
     together = case.attribute(model, model.relu2, x, targets)
     for i, target in enumerate(targets):
-        close(together[i : i + 1], case.attribute(model, model.relu2, x[i : i + 1], target))
+        assert_close(together[i : i + 1], case.attribute(model, model.relu2, x[i : i + 1], target))
     order = [2, 0, 3, 1]
     moved = case.attribute(model, model.relu2, x[order], [targets[i] for i in order])
-    close(moved, together[order])
+    assert_close(moved, together[order])
 
 
 @every_case
@@ -321,7 +321,7 @@ def test_the_size_of_a_pass_changes_nothing(case, chunk):
     handle = model.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     maps = case.attribute(model, model.relu2, x, TARGETS, perturbations_per_eval=chunk)
     handle.remove()
-    close(maps, expected)
+    assert_close(maps, expected)
     assert max(sizes[1:]) <= 3 * chunk
     if chunk == 1:
         assert len(sizes) == case.expected_passes(12)
@@ -355,7 +355,7 @@ def test_targets_in_every_form(case, form):
     alone = [
         case.attribute(model, model.relu2, x[i : i + 1], label) for i, label in enumerate(meant)
     ]
-    close(maps, torch.cat(alone))
+    assert_close(maps, torch.cat(alone))
     assert not torch.allclose(maps, case.attribute(model, model.relu2, x, 4))
 
 
@@ -380,7 +380,7 @@ def test_targets_of_a_model_with_an_output_for_every_pixel(case, form):
         def one(image, label=label, row=row, column=column):
             return model(image)[:, :, row, column]  # the labels at one pixel
 
-        close(maps[i : i + 1], case.attribute(one, model.relu, x[i : i + 1], label))
+        assert_close(maps[i : i + 1], case.attribute(one, model.relu, x[i : i + 1], label))
 
 
 @every_case
@@ -393,9 +393,9 @@ def test_a_model_with_one_output_needs_no_target(case, kind):
         logit = model(image).reshape(-1, 1)
         return torch.cat([logit, torch.zeros_like(logit)], dim=1)
 
-    close(maps, case.attribute(two, model.relu, x, 0))
+    assert_close(maps, case.attribute(two, model.relu, x, 0))
     if kind is OneLogitNet:
-        close(maps, case.attribute(model, model.relu, x, 0))
+        assert_close(maps, case.attribute(model, model.relu, x, 0))
 
 
 WRONG = {
@@ -461,7 +461,7 @@ def test_several_targets_from_one_set_of_passes(case, form):
         maps = case.attribute_targets(model, model.relu2, x, SEVERAL[form])
     assert count.images == 3 * case.expected_passes(12)
     calls = [case.attribute(model, model.relu2, x, target) for target in [3, 0, 2, 3]]
-    close(maps, torch.cat(calls, dim=1))
+    assert_close(maps, torch.cat(calls, dim=1))
     assert not torch.allclose(maps[:, 0], maps[:, 1])
 
 
@@ -474,7 +474,7 @@ def test_several_targets_that_differ_between_images(case):
     for i, row in enumerate(targets):
         for t, target in enumerate(row):
             alone = case.attribute(model, model.relu2, x[i : i + 1], target)
-            close(maps[i, t], alone[0, 0])
+            assert_close(maps[i, t], alone[0, 0])
 
 
 @every_case
@@ -510,7 +510,7 @@ def test_a_flat_layer_gives_finite_maps(case):
     assert torch.isfinite(maps).all()
     if case.at_layer:
         assert maps.shape == (3, 1, 3, 2)
-        close(maps.flatten(1).amax(1), maps.flatten(1).amin(1))
+        assert_close(maps.flatten(1).amax(1), maps.flatten(1).amin(1))
         assert count.images == 3 * 2, "all flat maps of an image share one pass"
 
 
@@ -549,9 +549,9 @@ def test_noise_tunnel(case):
     expected = case.attribute(model, model.relu2, x, TARGETS)
     settings = {"nt_type": "smoothgrad", "nt_samples": 2, **case.options, "target": TARGETS}
     tunnel = NoiseTunnel(cam)
-    close(tunnel.attribute(x, stdevs=0.0, **settings), expected)
+    assert_close(tunnel.attribute(x, stdevs=0.0, **settings), expected)
     split = tunnel.attribute(x, stdevs=0.0, nt_samples_batch_size=1, **settings)
-    close(split, expected)
+    assert_close(split, expected)
     torch.manual_seed(0)
     noisy = tunnel.attribute(x, stdevs=0.2, **settings)
     assert noisy.shape == expected.shape
@@ -569,7 +569,7 @@ def test_the_object_can_be_copied(case, copier):
     expected = cam.attribute(x, TARGETS, **case.options)
     again = copier(cam)
     assert again.forward_func is not model
-    close(again.attribute(x, TARGETS, **case.options), expected)
+    assert_close(again.attribute(x, TARGETS, **case.options), expected)
 
 
 # The model
@@ -582,7 +582,7 @@ def test_the_model_may_be_any_callable(case, kind):
     callables = {"lambda": lambda x: model(x), "bound method": model.forward}
     function = callables.get(kind) or Wrapped(model).eval()
     maps = case.attribute(function, model.relu2, x, TARGETS)
-    close(maps, case.attribute(model, model.relu2, x, TARGETS))
+    assert_close(maps, case.attribute(model, model.relu2, x, TARGETS))
 
 
 @every_case
@@ -606,7 +606,7 @@ def test_a_module_used_twice_gives_its_last_call(case):
     x = batch()
     reused, once = ReusedReLU().eval().double(), TwoReLUs().eval().double()
     maps = case.attribute(reused, reused.relu, x, [0, 1, 2])
-    close(maps, case.attribute(once, once.relu, x, [0, 1, 2]))
+    assert_close(maps, case.attribute(once, once.relu, x, [0, 1, 2]))
 
 
 @every_case
@@ -616,7 +616,7 @@ def test_tokens_become_maps_through_reshape_transform(case):
     result = cam.explain(x, [0, 1], **case.options)
     if case.weighted:
         maps = model.reshape_transform(activations(model, model.block, x))
-        close(result.maps, torch.einsum("ntc,nchw->nthw", result.weights, maps))
+        assert_close(result.maps, torch.einsum("ntc,nchw->nthw", result.weights, maps))
     assert torch.isfinite(result.maps).all()
 
 
@@ -628,13 +628,13 @@ def test_without_gradients(case):
     model, x = net(), batch()
     expected = case.attribute(model, model.relu2, x, TARGETS)
     with torch.no_grad():
-        close(case.attribute(model, model.relu2, x, TARGETS), expected)
+        assert_close(case.attribute(model, model.relu2, x, TARGETS), expected)
     with torch.inference_mode():
-        close(case.attribute(model, model.relu2, x, TARGETS), expected)
-        close(case.attribute(model, model.relu2, batch(), TARGETS), expected)
+        assert_close(case.attribute(model, model.relu2, x, TARGETS), expected)
+        assert_close(case.attribute(model, model.relu2, batch(), TARGETS), expected)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    close(case.attribute(model, model.relu2, x, TARGETS), expected)
+    assert_close(case.attribute(model, model.relu2, x, TARGETS), expected)
 
 
 @every_case
@@ -643,12 +643,12 @@ def test_inputs_that_need_a_gradient(case):
     expected = case.attribute(model, model.relu2, x, TARGETS)
     x.requires_grad_()
     maps = case.attribute(model, model.relu2, x, TARGETS)
-    close(maps, expected)
+    assert_close(maps, expected)
     assert not maps.requires_grad
     assert x.requires_grad
     assert x.grad is None
     through = case.attribute(model, model.relu2, x * 1.0, TARGETS)  # not a leaf
-    close(through, expected)
+    assert_close(through, expected)
 
 
 @every_case
@@ -657,7 +657,7 @@ def test_single_and_double_precision_agree(case):
     double = net(torch.float64)
     maps = case.attribute(single, single.relu2, batch(dtype=torch.float32), TARGETS)
     expected = case.attribute(double, double.relu2, batch(), TARGETS)
-    close(maps.double(), expected, atol=1e-5)
+    assert_close(maps.double(), expected, atol=1e-5)
 
 
 @every_case
@@ -667,7 +667,7 @@ def test_autocast_in_half_precision_stays_close_to_single(case):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         maps = case.attribute(model, model.relu2, x, TARGETS)
     assert maps.dtype == torch.float32
-    close(maps, expected, atol=0.02 * expected.abs().max().item())
+    assert_close(maps, expected, atol=0.02 * expected.abs().max().item())
     assert not torch.equal(maps, expected), "autocast had no effect: the test shows nothing"
 
 
@@ -724,7 +724,7 @@ def test_a_model_in_training_mode_is_explained_in_eval_mode_and_put_back(case):
     before = state_of(model, x)
     with pytest.warns(UserWarning, match="training mode"):
         maps = case.attribute(model, model.relu2, x, TARGETS)
-    close(maps, expected)
+    assert_close(maps, expected)
     assert_same_state(before, state_of(model, x))
 
 

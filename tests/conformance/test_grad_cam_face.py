@@ -49,7 +49,7 @@ def saliency(maps, size=SIZE):
     return np.stack([scaled(scaled(np.maximum(image, 0), size)) for image in maps.numpy()])
 
 
-def close(actual, expected, atol=1e-6):
+def assert_close(actual, expected, atol=1e-6):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
 
 
@@ -103,7 +103,7 @@ def test_the_call_names_its_arguments_as_the_host(case):
     model, x = net(), batch()
     cam = case.cam(model, [model.relu2])
     named = cam(input_tensor=x, targets=targets(), aug_smooth=False, eigen_smooth=False)
-    close(named, cam(x, targets(), False, False), atol=0)
+    assert_close(named, cam(x, targets(), False, False), atol=0)
 
 
 # Values
@@ -123,7 +123,7 @@ def test_the_maps_are_those_of_the_layer_as_the_host_shows_them(case, dtype):
     assert len(cam.results) == 1
     maps = cam.results[0].maps
     assert maps.shape == (3, 1, *((4, 6) if case.at_layer else SIZE))
-    close(shown, saliency(maps[:, 0]))
+    assert_close(shown, saliency(maps[:, 0]))
     assert (shown.max(axis=(1, 2)) > 0.99).all(), "each image is scaled on its own"
 
 
@@ -133,7 +133,7 @@ def test_without_targets_the_top_class_is_explained(case):
     top = model(x).argmax(dim=1).tolist()
     assert len(set(top)) > 1
     cam = case.cam(model, [model.relu2])
-    close(cam(x), cam(x, targets(top)), atol=0)
+    assert_close(cam(x), cam(x, targets(top)), atol=0)
     assert not np.allclose(cam(x), cam(x, targets([(label + 1) % 5 for label in top])))
 
 
@@ -141,7 +141,7 @@ def test_without_targets_the_top_class_is_explained(case):
 def test_a_target_may_be_any_callable(case):
     model, x = net(), batch()
     cam = case.cam(model, [model.relu2])
-    close(cam(x, [lambda output, t=t: output[t] for t in LABELS]), cam(x, targets()), atol=0)
+    assert_close(cam(x, [lambda output, t=t: output[t] for t in LABELS]), cam(x, targets()), atol=0)
     shapes = []
     cam(x, [lambda output: shapes.append(output.shape) or output[0]] * 3)
     assert set(shapes) == {(5,)}
@@ -153,7 +153,7 @@ def test_a_batch_equals_its_images_one_by_one(case):
     cam = case.cam(model, [model.relu2])
     together = cam(x, targets())
     for i, label in enumerate(LABELS):
-        close(together[i : i + 1], cam(x[i : i + 1], targets([label])))
+        assert_close(together[i : i + 1], cam(x[i : i + 1], targets([label])))
 
 
 @every_case
@@ -165,9 +165,9 @@ def test_batch_size_changes_nothing(case, rows):
     sizes = []
     handle = model.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     cam.batch_size = rows
-    close(cam(x, targets()), expected)
+    assert_close(cam(x, targets()), expected)
     by_attribute = list(sizes)
-    close(case.cam(model, [model.relu2], batch_size=rows)(x, targets()), expected)
+    assert_close(case.cam(model, [model.relu2], batch_size=rows)(x, targets()), expected)
     handle.remove()
     assert sizes == 2 * by_attribute
     assert max(by_attribute[1:]) <= rows
@@ -199,7 +199,7 @@ def test_several_layers_are_averaged_as_in_the_host(case):
         positive = alone.results[0].maps[:, 0].clamp(min=0).numpy()
         single.append(np.stack([scaled(image, SIZE) for image in positive]))
     mean = np.mean(single, axis=0)
-    close(both, np.stack([scaled(image) for image in mean]))
+    assert_close(both, np.stack([scaled(image) for image in mean]))
     if case.at_layer:
         assert not np.allclose(both, single[0])
         assert not np.allclose(both, single[1])
@@ -211,7 +211,7 @@ def test_reshape_transform(case):
     cam = case.cam(model, [model.block], model.reshape_transform)
     shown = cam(x, targets([0, 1]))
     result = cam.results[0]
-    close(shown, saliency(result.maps[:, 0], (8, 12)))
+    assert_close(shown, saliency(result.maps[:, 0], (8, 12)))
     if case.weighted:
         found = []
         handle = model.block.register_forward_hook(lambda _, __, out: found.append(out.detach()))
@@ -228,7 +228,7 @@ def test_one_image(case):
     model = net()
     shown = case.cam(model, [model.relu2])(batch(1), targets([3]))
     assert shown.shape == (1, *SIZE)
-    close(shown[0], case.cam(model, [model.relu2])(batch(), targets())[0])
+    assert_close(shown[0], case.cam(model, [model.relu2])(batch(), targets())[0])
 
 
 @every_case
@@ -271,7 +271,7 @@ def test_aug_smooth(case):
     flip = [cam(x, targets()), np.flip(cam(x.flip(3), targets()), axis=2)]
     transforms = ttach.Compose([ttach.HorizontalFlip()])
     smoothed = case.cam(model, [model.relu2], tta_transforms=transforms)
-    close(smoothed(x, targets(), aug_smooth=True), np.mean(flip, axis=0))
+    assert_close(smoothed(x, targets(), aug_smooth=True), np.mean(flip, axis=0))
     default = cam(x, targets(), aug_smooth=True)
     assert default.shape == (3, *SIZE)
     assert (default >= 0).all()
@@ -326,7 +326,7 @@ def test_finer_cam(case):
     assert shown.shape == (3, *SIZE)
     assert (shown >= 0).all()
     assert (shown <= 1).all()
-    close(finer(x, targets()), case.cam(model, [model.relu2])(x, targets()))
+    assert_close(finer(x, targets()), case.cam(model, [model.relu2])(x, targets()))
     assert not np.allclose(shown, finer(x, targets()))
 
 
@@ -335,11 +335,11 @@ def test_refine_cam(case):
     model, x = net(), batch()
     cam = case.cam(model, [model.relu2])
     one = RefineCAM(model, [model.relu2], base_method=case.grad_cam, **case.options)
-    close(one(x, targets()), cam(x, targets()), atol=1e-5)
+    assert_close(one(x, targets()), cam(x, targets()), atol=1e-5)
     two = RefineCAM(model, [model.relu1, model.relu2], base_method=case.grad_cam, **case.options)
     product = case.cam(model, [model.relu1])(x, targets()) * cam(x, targets())
     shown = two(x, targets())
-    close(shown, np.stack([scaled(image) for image in product]), atol=1e-5)
+    assert_close(shown, np.stack([scaled(image) for image in product]), atol=1e-5)
     assert (shown >= 0).all()
     assert (shown <= 1).all()
 
@@ -356,7 +356,7 @@ def test_sess(case):
         **case.options,
     )
     expected = case.cam(model, [model.relu2])(x, targets([3, 0]))
-    close(sess(x, targets([3, 0])), expected, atol=1e-5)
+    assert_close(sess(x, targets([3, 0])), expected, atol=1e-5)
     many = SESS(model, [model.relu2], base_method=case.grad_cam, num_scales=2, **case.options)
     shown = many(x)
     assert shown.shape == (2, 16, 16)
@@ -373,7 +373,7 @@ def test_a_context_manager_that_lets_every_exception_through(case):
     model, x = net(), batch()
     with case.cam(model, [model.relu2]) as cam:
         inside = cam(input_tensor=x, targets=targets())
-    close(inside, case.cam(model, [model.relu2])(x, targets()), atol=0)
+    assert_close(inside, case.cam(model, [model.relu2])(x, targets()), atol=0)
     for error in (IndexError, KeyError):
         with pytest.raises(error, match="mine"), case.cam(model, [model.relu2]):
             raise error("mine")
@@ -384,7 +384,7 @@ def test_the_object_can_be_used_again_after_its_context(case):
     model, x = net(), batch()
     with case.cam(model, [model.relu2]) as cam:
         inside = cam(x, targets())
-    close(cam(x, targets()), inside, atol=0)
+    assert_close(cam(x, targets()), inside, atol=0)
 
 
 @every_case
@@ -429,7 +429,7 @@ def test_training_flags_are_left_alone(case):
     with pytest.warns(UserWarning, match="training mode"):
         shown = cam(x, targets())
     assert modes_of(model) == modes
-    close(shown, expected)
+    assert_close(shown, expected)
 
 
 @every_case
@@ -459,7 +459,7 @@ def test_everything_is_as_it_was_after_a_model_that_raises(case, after):
     assert_same_state(before, state_of(model, x))
     shown = cam(x, targets([0, 1, 2]))  # It raises once only: the object still works.
     fresh = RaisingNet(after=-1).eval().double()
-    close(shown, case.cam(fresh, [fresh.relu])(x, targets([0, 1, 2])))
+    assert_close(shown, case.cam(fresh, [fresh.relu])(x, targets([0, 1, 2])))
 
 
 @every_case
@@ -489,12 +489,12 @@ def test_without_gradients_and_with_frozen_parameters(case):
     cam = case.cam(model, [model.relu2])
     expected = cam(x, targets())
     with torch.no_grad():
-        close(cam(x, targets()), expected)
+        assert_close(cam(x, targets()), expected)
     with torch.inference_mode():
-        close(cam(x, targets()), expected)
+        assert_close(cam(x, targets()), expected)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    close(cam(x, targets()), expected)
+    assert_close(cam(x, targets()), expected)
 
 
 @every_case
@@ -505,7 +505,7 @@ def test_autocast_in_half_precision_stays_close_to_single(case):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         shown = cam(x, targets())
     assert shown.dtype == np.float32
-    close(shown, expected, atol=0.05)
+    assert_close(shown, expected, atol=0.05)
     assert not np.array_equal(shown, expected), "autocast had no effect: the test shows nothing"
 
 
@@ -516,7 +516,7 @@ def test_a_model_in_half_precision(case):
     half = net(torch.bfloat16)
     shown = case.cam(half, [half.relu2])(x.bfloat16(), targets())
     assert shown.dtype == np.float32
-    close(shown, expected, atol=0.25)
+    assert_close(shown, expected, atol=0.25)
 
 
 @every_case
@@ -524,4 +524,4 @@ def test_an_in_place_relu_behind_the_layer(case):
     x = batch()
     plain, in_place = net(), net(inplace=True)
     shown = case.cam(in_place, [in_place.conv2])(x, targets())
-    close(shown, case.cam(plain, [plain.conv2])(x, targets()), atol=0)
+    assert_close(shown, case.cam(plain, [plain.conv2])(x, targets()), atol=0)

@@ -10,51 +10,11 @@ from torch import nn
 
 from captum_cluster.attr import LayerClusterCam, LayerScoreCam
 from captum_cluster.functional.attribution import MaskedScorer, select_each
-from captum_cluster.hooks import capture, count_forwards
+from captum_cluster.hooks import count_forwards
 from captum_cluster.methods import CLUSTER_CAM, ClusterCamConfig, cluster_cam
 from tests.helpers import nets
 from tests.helpers import references as ref
-
-
-def close(actual, expected, rtol=1e-9, atol=1e-11):
-    np.testing.assert_allclose(ref.array(actual), ref.array(expected), rtol=rtol, atol=atol)
-
-
-def squared(outputs):
-    """A score_function that is neither monotone nor one of the names."""
-    return outputs**2 + outputs[:, :1]
-
-
-def margin(output):
-    """A target as pytorch-grad-cam takes them: a function of one image's output."""
-    return output[0] - output[-1]
-
-
-# network, its layer, the images, a target for each image
-CASES = {
-    "small": (nets.SmallNet(), "relu2", nets.images(2, 3, (9, 12)), [4, 1]),
-    "before the relu": (nets.SmallNet(), "conv2", nets.images(2), [0, 3]),
-    "early": (nets.SmallNet(), "relu1", nets.images(1), [2]),
-    "callable": (nets.SmallNet(), "relu2", nets.images(2), [margin, margin]),
-    "one logit": (nets.OneLogitNet(), "relu", nets.images(2), [0, 0]),
-    "dense": (nets.DenseNet2d(), "relu", nets.images(2), [(2, 1, 7), (0, 4, 4)]),
-    "flat": (nets.FlatNet(), "layer", nets.images(2), [0, 2]),
-    "reused": (nets.ReusedReLU(), "relu", nets.images(2), [1, 1]),
-    "hand": (nets.HandNet(), "relu", nets.HandNet.image(), [0]),
-}
-
-
-def case(name):
-    net, layer, images, targets = CASES[name]
-    net = net.double().eval()
-    return net, getattr(net, layer), images, targets
-
-
-def maps_of(net, layer, images):
-    with torch.no_grad(), capture([layer]) as captured:
-        net(images)
-    return captured.activations(0)[0]
-
+from tests.helpers.method_cases import CASES, assert_close, case, maps_of, squared
 
 OF_REFERENCE = ("beta", "combine", "normalize_masks", "score_function")
 
@@ -77,16 +37,16 @@ def check(name, *, baseline=None, n_clusters=3, **options):
         expected = ref.cluster_cam(net, images[n], maps[n], labels, target, baseline=b, **known)
         k = len(expected["scores"])
         assert sorted(set(labels.tolist())) == list(range(k))
-        close(result.maps[n, 0], expected["map"])
-        close(result.cluster_maps[n, :k], expected["means"], rtol=1e-12)
-        close(result.scores[n, :k, 0], expected["scores"])
+        assert_close(result.maps[n, 0], expected["map"])
+        assert_close(result.cluster_maps[n, :k], expected["means"], rtol=1e-12)
+        assert_close(result.scores[n, :k, 0], expected["scores"])
         assert result.scores[n, k:].isnan().all()
         assert int(result.base[n, 0]) == expected["base"]
         assert int(result.scissors[n, 0]) == (expected["scissors"] if k > 1 else -1)
         # the coefficients of the channels give the map, and those of a cluster its coefficient
-        close((result.weights[n, 0][:, None, None] * maps[n]).sum(dim=0), expected["map"])
+        assert_close((result.weights[n, 0][:, None, None] * maps[n]).sum(dim=0), expected["map"])
         for q, weight in enumerate(expected["weights"]):
-            close(result.weights[n, 0][labels == q].sum(), weight)
+            assert_close(result.weights[n, 0][labels == q].sum(), weight)
     return result
 
 
@@ -185,7 +145,7 @@ def test_unit_scale_is_for_the_assignment_only():
     for n, maps in enumerate(maps_of(net, layer, images)):
         unit = maps / maps.flatten(1).norm(dim=1)[:, None, None]
         assert ref.lloyd_step_is_fixed_point(unit, result.labels[n])
-        close(result.cluster_maps[n], ref.cluster_means(maps, result.labels[n]))
+        assert_close(result.cluster_maps[n], ref.cluster_means(maps, result.labels[n]))
 
 
 @pytest.mark.parametrize("n_clusters", [2, 4, 6])
@@ -221,24 +181,24 @@ def hand_order(result):
 def test_hand_worked_clusters_and_scores():
     result = explain_hand(score_function="logit")
     order = hand_order(result)
-    close(result.cluster_maps[0, order], nets.HAND_MEANS, rtol=1e-14)
-    close(result.scores[0, order], nets.HAND_CLUSTER_LOGITS, rtol=1e-13)
+    assert_close(result.cluster_maps[0, order], nets.HAND_MEANS, rtol=1e-14)
+    assert_close(result.scores[0, order], nets.HAND_CLUSTER_LOGITS, rtol=1e-13)
 
 
 def test_hand_worked_probabilities():
     result = explain_hand()
     expected = [1 / (1 + math.exp(b - a)) for a, b in nets.HAND_CLUSTER_LOGITS]
-    close(result.scores[0, hand_order(result), 0], expected)
+    assert_close(result.scores[0, hand_order(result), 0], expected)
 
 
 def test_hand_worked_map():
     result = explain_hand()
     first, second = hand_order(result)
-    close(result.maps[0, 0], nets.HAND_CLUSTER_CAM, rtol=1e-14)
-    close(result.maps[0, 1], -np.array(nets.HAND_CLUSTER_CAM), rtol=1e-14)
+    assert_close(result.maps[0, 0], nets.HAND_CLUSTER_CAM, rtol=1e-14)
+    assert_close(result.maps[0, 1], -np.array(nets.HAND_CLUSTER_CAM), rtol=1e-14)
     assert result.base.tolist() == [[first, second]]
     assert result.scissors.tolist() == [[second, first]]
-    close(result.weights[0, 0], [0.25, -0.25, 0.25, -0.25])
+    assert_close(result.weights[0, 0], [0.25, -0.25, 0.25, -0.25])
 
 
 def test_hand_worked_map_by_the_logit():
@@ -246,13 +206,13 @@ def test_hand_worked_map_by_the_logit():
     result = explain_hand(score_function="logit")
     first, _ = hand_order(result)
     assert result.base.tolist() == [[first, first]]
-    close(result.maps[0, 1], nets.HAND_CLUSTER_CAM, rtol=1e-14)
+    assert_close(result.maps[0, 1], nets.HAND_CLUSTER_CAM, rtol=1e-14)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.25, 1.0])
 def test_hand_worked_map_of_another_beta(beta):
     first, second = np.array(nets.HAND_MEANS)
-    close(explain_hand(beta=beta).maps[0, 0], beta * first - (1 - beta) * second, rtol=1e-14)
+    assert_close(explain_hand(beta=beta).maps[0, 0], beta * first - (1 - beta) * second, rtol=1e-14)
 
 
 def test_hand_worked_map_of_all_clusters():
@@ -260,7 +220,7 @@ def test_hand_worked_map_of_all_clusters():
     first, second = np.array(nets.HAND_MEANS)
     for label in (0, 1):
         a, b = (math.exp(row[label]) for row in nets.HAND_CLUSTER_LOGITS)
-        close(result.maps[0, label], (a * first + b * second) / (a + b))
+        assert_close(result.maps[0, label], (a * first + b * second) / (a + b))
 
 
 # Identities
@@ -286,8 +246,8 @@ def test_as_many_clusters_as_channels_is_score_cam(name, score_function, cluster
     theirs = LayerScoreCam(net, layer).explain(images, [[target] for target in targets], **options)
     for n in range(len(images)):
         if distinct[n] == channels:
-            close(ours.maps[n], theirs.maps[n])
-            close(ours.weights[n], theirs.weights[n])
+            assert_close(ours.maps[n], theirs.maps[n])
+            assert_close(ours.weights[n], theirs.weights[n])
     assert channels in distinct
 
 
@@ -304,8 +264,8 @@ def test_the_order_of_channels_does_not_matter(clustering, combine):
         order = torch.randperm(16, generator=torch.Generator().manual_seed(seed))
         shuffled = cluster_cam(maps[:, order], scorer, config)
         assert torch.equal(shuffled.labels, plain.labels[:, order])
-        close(shuffled.maps, plain.maps)
-        close(shuffled.weights, plain.weights[..., order])
+        assert_close(shuffled.maps, plain.maps)
+        assert_close(shuffled.weights, plain.weights[..., order])
 
 
 @pytest.mark.parametrize("clustering", ["kmeans", "spectral"])
@@ -343,7 +303,7 @@ def test_images_of_a_batch_may_differ_in_their_clusters(clustering, combine):
     assert (result.render_masks(0, (8, 8))[1:] == 0).all()
     for n in range(3):
         expected = ref.cluster_cam(net, images[n], maps[n], result.labels[n], 2, combine=combine)
-        close(result.maps[n, 0], expected["map"])
+        assert_close(result.maps[n, 0], expected["map"])
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
@@ -351,7 +311,7 @@ def test_images_of_a_batch_may_differ_in_their_clusters(clustering, combine):
 def test_a_single_cluster_is_beta_times_the_mean(name, beta):
     net, layer, images, targets = case(name)
     result = LayerClusterCam(net, layer).explain(images, targets[:1], n_clusters=1, beta=beta)
-    close(result.maps[:, 0], beta * maps_of(net, layer, images).mean(dim=1))
+    assert_close(result.maps[:, 0], beta * maps_of(net, layer, images).mean(dim=1))
     assert (result.scissors == -1).all()
 
 
@@ -363,7 +323,7 @@ def test_flat_maps_share_one_pass():
     # all scores are those of the black image: ties go to the lowest cluster, base and scissors both
     assert (result.base == 0).all()
     assert (result.scissors == 0).all()
-    close(result.maps[:, 0], 0.5 * result.cluster_maps[:, 0])
+    assert_close(result.maps[:, 0], 0.5 * result.cluster_maps[:, 0])
 
 
 class Steps(nn.Module):
@@ -401,8 +361,8 @@ def test_several_targets_are_the_single_ones():
     assert count.images == 2 * (1 + 4)
     for t, target in enumerate([3, 0, 4]):
         alone = cam.explain(images, [target], n_clusters=4)
-        close(together.maps[:, t], alone.maps[:, 0], rtol=1e-12)
-        close(together.scores[..., t], alone.scores[..., 0], rtol=1e-12)
+        assert_close(together.maps[:, t], alone.maps[:, 0], rtol=1e-12)
+        assert_close(together.scores[..., t], alone.scores[..., 0], rtol=1e-12)
         assert torch.equal(together.labels, alone.labels)
         assert torch.equal(together.base[:, t], alone.base[:, 0])
 
@@ -417,7 +377,7 @@ def test_a_batch_is_its_images_one_by_one(clustering, combine):
     for n, target in enumerate(targets):
         one = cam.explain(images[n : n + 1], [target], **options)
         assert torch.equal(whole.labels[n], one.labels[0])
-        close(whole.maps[n], one.maps[0], rtol=1e-12)
+        assert_close(whole.maps[n], one.maps[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_clusters", [1, 2, 6, 12])
@@ -442,7 +402,7 @@ def test_result_shows_its_masks():
     assert result.method == "cluster-cam"
     for n in range(2):
         expected = ref.score_cam_masks(result.cluster_maps[n], (9, 12))
-        close(result.render_masks(n, (9, 12)), expected, atol=1e-10)
+        assert_close(result.render_masks(n, (9, 12)), expected, atol=1e-10)
 
 
 def test_float32_stays_float32():
@@ -619,7 +579,7 @@ def test_a_layer_of_one_channel():
         result = LayerClusterCam(net, net.conv2).explain(
             images, [0], n_clusters=1, clustering=clustering
         )
-        close(result.maps[0, 0], 0.5 * maps_of(net, net.conv2, images)[0, 0])
+        assert_close(result.maps[0, 0], 0.5 * maps_of(net, net.conv2, images)[0, 0])
 
 
 def test_scores_that_are_not_finite():

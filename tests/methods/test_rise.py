@@ -11,35 +11,9 @@ from captum_cluster.hooks import count_forwards
 from captum_cluster.methods import RISE, RiseConfig
 from tests.helpers import nets
 from tests.helpers import references as ref
+from tests.helpers.method_cases import assert_close, case, squared
 
-
-def close(actual, expected, rtol=1e-9, atol=1e-11):
-    np.testing.assert_allclose(ref.array(actual), ref.array(expected), rtol=rtol, atol=atol)
-
-
-def margin(output):
-    """A target as pytorch-grad-cam takes them: a function of one image's output."""
-    return output[0] - output[-1]
-
-
-def squared(outputs):
-    """A score_function that is neither monotone nor one of the names."""
-    return outputs**2 + outputs[:, :1]
-
-
-CASES = {
-    "small": (nets.SmallNet(), "relu2", nets.images(2, 3, (9, 12)), [4, 1]),
-    "callable": (nets.SmallNet(), "relu2", nets.images(2), [margin, margin]),
-    "one logit": (nets.OneLogitNet(), "relu", nets.images(2), [0, 0]),
-    "dense": (nets.DenseNet2d(), "relu", nets.images(2), [(2, 1, 7), (0, 4, 4)]),
-    "hand": (nets.HandNet(), "relu", nets.HandNet.image(), [0]),
-}
-
-
-def case(name):
-    net, layer, images, targets = CASES[name]
-    net = net.double().eval()
-    return net, getattr(net, layer), images, targets
+CASES = ["small", "callable", "one logit", "dense", "hand"]
 
 
 def check(name, *, baseline=None, n_masks=9, grid_size=3, p=0.5, seed=0, **options):
@@ -72,7 +46,7 @@ def check(name, *, baseline=None, n_masks=9, grid_size=3, p=0.5, seed=0, **optio
             baseline=b,
             **options,
         )
-        close(result.maps[n, 0], expected)
+        assert_close(result.maps[n, 0], expected)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -126,7 +100,7 @@ def test_every_mask_is_one_at_probability_one():
         images, 2, n_masks=5, mask_probability=1.0, score_function="logit"
     )
     expected = net(images)[:, 2].detach()[:, None, None, None].expand(2, 1, 9, 12)
-    close(maps, expected)
+    assert_close(maps, expected)
 
 
 def test_hand_worked_at_probability_one():
@@ -134,7 +108,7 @@ def test_hand_worked_at_probability_one():
     maps = LayerRise(net, net.relu).attribute(
         net.image(), 1, n_masks=3, mask_probability=1.0, score_function="logit"
     )
-    close(maps, np.full((1, 1, 4, 4), nets.HAND_LOGITS[1]))
+    assert_close(maps, np.full((1, 1, 4, 4), nets.HAND_LOGITS[1]))
 
 
 class Constant(nn.Module):
@@ -186,7 +160,7 @@ def test_several_targets_are_the_single_ones():
         together = cam.attribute_targets(images, [3, 0], n_masks=10)
     assert count.images == 2 * (1 + 10)
     for t, target in enumerate([3, 0]):
-        close(together[:, t], cam.attribute(images, target, n_masks=10)[:, 0], rtol=1e-12)
+        assert_close(together[:, t], cam.attribute(images, target, n_masks=10)[:, 0], rtol=1e-12)
 
 
 def test_a_batch_is_its_images_one_by_one():
@@ -195,7 +169,7 @@ def test_a_batch_is_its_images_one_by_one():
     whole = cam.attribute(images, targets, n_masks=10)
     for n, target in enumerate(targets):
         one = cam.attribute(images[n : n + 1], target, n_masks=10)
-        close(whole[n], one[0], rtol=1e-12)
+        assert_close(whole[n], one[0], rtol=1e-12)
 
 
 def test_result_shows_its_masks():
@@ -207,7 +181,7 @@ def test_result_shows_its_masks():
     masks = result.render_masks(1, (9, 12))
     for k in range(6):
         shift = int(shifts[k, 0] * 3), int(shifts[k, 1] * 4)
-        close(masks[k], ref.rise_mask(grids[k], shift, (9, 12)))
+        assert_close(masks[k], ref.rise_mask(grids[k], shift, (9, 12)))
 
 
 def test_float32_stays_float32():

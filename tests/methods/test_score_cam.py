@@ -9,50 +9,11 @@ from torch import nn
 
 from captum_cluster.attr import LayerScoreCam
 from captum_cluster.functional.attribution import MaskedScorer, select_each, select_shared
-from captum_cluster.hooks import capture, count_forwards
+from captum_cluster.hooks import count_forwards
 from captum_cluster.methods import SCORE_CAM, ScoreCamConfig, score_cam
 from tests.helpers import nets
 from tests.helpers import references as ref
-
-
-def close(actual, expected, rtol=1e-9, atol=1e-11):
-    np.testing.assert_allclose(ref.array(actual), ref.array(expected), rtol=rtol, atol=atol)
-
-
-def squared(outputs):
-    """A score_function that is neither monotone nor one of the names."""
-    return outputs**2 + outputs[:, :1]
-
-
-def margin(output):
-    """A target as pytorch-grad-cam takes them: a function of one image's output."""
-    return output[0] - output[-1]
-
-
-# network, its layer, the images, a target for each image
-CASES = {
-    "small": (nets.SmallNet(), "relu2", nets.images(2, 3, (9, 12)), [4, 1]),
-    "before the relu": (nets.SmallNet(), "conv2", nets.images(2), [0, 3]),
-    "early": (nets.SmallNet(), "relu1", nets.images(1), [2]),
-    "callable": (nets.SmallNet(), "relu2", nets.images(2), [margin, margin]),
-    "one logit": (nets.OneLogitNet(), "relu", nets.images(2), [0, 0]),
-    "dense": (nets.DenseNet2d(), "relu", nets.images(2), [(2, 1, 7), (0, 4, 4)]),
-    "flat": (nets.FlatNet(), "layer", nets.images(2), [0, 2]),
-    "reused": (nets.ReusedReLU(), "relu", nets.images(2), [1, 1]),
-    "hand": (nets.HandNet(), "relu", nets.HandNet.image(), [0]),
-}
-
-
-def case(name):
-    net, layer, images, targets = CASES[name]
-    net = net.double().eval()
-    return net, getattr(net, layer), images, targets
-
-
-def maps_of(net, layer, images):
-    with torch.no_grad(), capture([layer]) as captured:
-        net(images)
-    return captured.activations(0)[0]
+from tests.helpers.method_cases import CASES, assert_close, case, maps_of, squared
 
 
 def check(name, *, baseline=None, **options):
@@ -67,10 +28,10 @@ def check(name, *, baseline=None, **options):
         if isinstance(baseline, torch.Tensor) and baseline.ndim == 4:
             b = baseline[n] if len(baseline) > 1 else baseline[0]
         expected = ref.score_cam(net, images[n], maps[n], target, baseline=b, **options)
-        close(result.maps[n, 0], expected)
+        assert_close(result.maps[n, 0], expected)
         # the coefficients give the map
         weighted = (result.weights[n, 0][:, None, None] * maps[n]).sum(dim=0)
-        close(weighted, expected)
+        assert_close(weighted, expected)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -118,30 +79,30 @@ def explain_hand(targets=(0, 1), **options):
 
 
 def test_hand_worked_scores():
-    close(explain_hand().scores[0], nets.HAND_CHANNEL_LOGITS, rtol=1e-14)
+    assert_close(explain_hand().scores[0], nets.HAND_CHANNEL_LOGITS, rtol=1e-14)
 
 
 def test_hand_worked_increase():
     result = explain_hand(weighting="increase")
-    close(result.maps[0, 0], nets.HAND_INCREASE, rtol=1e-14)
+    assert_close(result.maps[0, 0], nets.HAND_INCREASE, rtol=1e-14)
     logits, black = np.array(nets.HAND_CHANNEL_LOGITS), np.array(nets.HAND_BLACK_LOGITS)
-    close(result.weights[0], (logits - black).T, rtol=1e-14)
+    assert_close(result.weights[0], (logits - black).T, rtol=1e-14)
 
 
 def test_hand_worked_softmax():
     result = explain_hand()
     for label in (0, 1):
         powers = [math.exp(row[label]) for row in nets.HAND_CHANNEL_LOGITS]
-        close(result.weights[0, label], [power / sum(powers) for power in powers])
+        assert_close(result.weights[0, label], [power / sum(powers) for power in powers])
 
 
 def test_hand_worked_probability():
     result = explain_hand(weighting="probability")
     expected = [1 / (1 + math.exp(b - a)) for a, b in nets.HAND_CHANNEL_LOGITS]
-    close(result.weights[0, 0], expected)
-    close(result.weights[0, 1], [1 - p for p in expected])
+    assert_close(result.weights[0, 0], expected)
+    assert_close(result.weights[0, 1], [1 - p for p in expected])
     total = sum(p * np.array(a) for p, a in zip(expected, nets.HAND_MAPS, strict=True))
-    close(result.maps[0, 0], total)
+    assert_close(result.maps[0, 0], total)
 
 
 # Identities
@@ -154,7 +115,7 @@ def test_several_targets_are_the_single_ones():
         together = cam.attribute_targets(images, [3, 0, 4])
     assert count.images == 2 * (1 + 12)
     for t, target in enumerate([3, 0, 4]):
-        close(together[:, t], cam.attribute(images, target)[:, 0], rtol=1e-12)
+        assert_close(together[:, t], cam.attribute(images, target)[:, 0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("weighting", ["softmax", "increase", "probability"])
@@ -164,7 +125,7 @@ def test_a_batch_is_its_images_one_by_one(weighting):
     whole = cam.attribute(images, targets, weighting=weighting)
     for n, target in enumerate(targets):
         one = cam.attribute(images[n : n + 1], target, weighting=weighting)
-        close(whole[n], one[0], rtol=1e-12)
+        assert_close(whole[n], one[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("weighting", ["softmax", "increase"])
@@ -175,15 +136,15 @@ def test_the_order_of_channels_does_not_matter(weighting):
     config = ScoreCamConfig(weighting=weighting)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
     plain, shuffled = score_cam(maps, scorer, config), score_cam(maps[:, order], scorer, config)
-    close(shuffled.maps, plain.maps)
-    close(shuffled.weights, plain.weights[..., order])
+    assert_close(shuffled.maps, plain.maps)
+    assert_close(shuffled.weights, plain.weights[..., order])
 
 
 def test_softmax_weights_sum_to_one():
     net, layer, images, _ = case("small")
     weights = LayerScoreCam(net, layer).explain(images, [0, 1, 2]).weights
     assert weights.shape == (2, 3, 12)
-    close(weights.sum(dim=2), np.ones((2, 3)))
+    assert_close(weights.sum(dim=2), np.ones((2, 3)))
 
 
 @pytest.mark.parametrize(("weighting", "passes"), [("softmax", 12), ("increase", 13)])
@@ -203,8 +164,8 @@ def test_flat_channels_share_one_pass(weighting):
     assert count.images == 2 * (1 + 1)
     # every mask is 0, so every score is that of the black image
     black = net(torch.zeros(1, 3, 8, 8, dtype=torch.float64))[0, 1].item()
-    close(result.scores, np.full((2, 6, 1), black))
-    close(result.weights, np.full((2, 1, 6), 1 / 6 if weighting == "softmax" else 0.0))
+    assert_close(result.scores, np.full((2, 6, 1), black))
+    assert_close(result.weights, np.full((2, 1, 6), 1 / 6 if weighting == "softmax" else 0.0))
 
 
 def test_result_shows_its_masks():
@@ -214,7 +175,9 @@ def test_result_shows_its_masks():
     assert result.scores.shape == (2, 12, 1)
     maps = maps_of(net, layer, images)
     for n in range(2):
-        close(result.render_masks(n, (9, 12)), ref.score_cam_masks(maps[n], (9, 12)), atol=1e-10)
+        assert_close(
+            result.render_masks(n, (9, 12)), ref.score_cam_masks(maps[n], (9, 12)), atol=1e-10
+        )
 
 
 class TwoLabels(nn.Module):
@@ -339,4 +302,4 @@ def test_a_scorer_without_a_face():
     )
     result = score_cam(maps_of(net, layer, images), scorer, ScoreCamConfig())
     face = LayerScoreCam(net, layer).attribute(images, targets[0])
-    close(result.maps, face, rtol=1e-13)
+    assert_close(result.maps, face, rtol=1e-13)

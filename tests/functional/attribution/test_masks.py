@@ -25,7 +25,7 @@ def random_maps(*shape, seed=0):
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def close(actual, expected, atol=1e-12):
+def assert_close(actual, expected, atol=1e-12):
     expected = torch.as_tensor(expected, dtype=actual.dtype)
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
@@ -38,14 +38,14 @@ SIZES = [((2, 2), (4, 4)), ((3, 5), (8, 11)), ((7, 4), (7, 9)), ((1, 3), (5, 5))
 def test_upsample(shape, size, align_corners):
     maps = random_maps(2, 3, *shape)
     expected = [[ref.up(a, size, align_corners).tolist() for a in image] for image in maps]
-    close(upsample(maps, size, align_corners=align_corners), expected)
+    assert_close(upsample(maps, size, align_corners=align_corners), expected)
 
 
 def test_upsample_takes_any_leading_dimensions():
     maps = random_maps(2, 3, 4, 5, 6)
     assert upsample(maps, (7, 8)).shape == (2, 3, 4, 7, 8)
     assert upsample(maps[0, 0, 0], (7, 8)).shape == (7, 8)
-    close(upsample(maps, (7, 8))[1, 2, 3], ref.up(maps[1, 2, 3], (7, 8)))
+    assert_close(upsample(maps, (7, 8))[1, 2, 3], ref.up(maps[1, 2, 3], (7, 8)))
 
 
 def test_minmax_is_per_map():
@@ -65,7 +65,7 @@ def test_minmax_leaves_its_input_alone():
 def test_unit_masks(shape, size, align_corners):
     maps = random_maps(4, *shape)
     expected = ref.score_cam_masks(maps, size, align_corners)
-    close(unit_masks(maps, size, align_corners=align_corners), expected, atol=1e-10)
+    assert_close(unit_masks(maps, size, align_corners=align_corners), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -78,13 +78,13 @@ def test_unit_masks_of_flat_maps_are_exactly_zero(value, dtype):
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_unit_masks_do_not_depend_on_scale_and_offset(scale):
     maps = random_maps(3, 4, 4)
-    close(unit_masks(scale * maps + 5 * scale, (9, 9)), unit_masks(maps, (9, 9)), atol=1e-9)
+    assert_close(unit_masks(scale * maps + 5 * scale, (9, 9)), unit_masks(maps, (9, 9)), atol=1e-9)
 
 
 def test_saliency_is_relu_then_upsampling_then_minmax():
     maps = random_maps(4, 3, 5)
     expected = [ref.minmax(ref.up(a.relu(), (9, 8))).tolist() for a in maps]
-    close(saliency(maps, (9, 8)), expected, atol=1e-10)
+    assert_close(saliency(maps, (9, 8)), expected, atol=1e-10)
 
 
 def test_saliency_by_hand():
@@ -142,7 +142,7 @@ def test_map_masks_render_the_reference(align_corners):
     assert masks.shape == (2, 4)
     for number, image in enumerate(maps):
         expected = ref.score_cam_masks(image, (8, 10), align_corners)
-        close(render_all(masks, (8, 10))[number], expected, atol=1e-10)
+        assert_close(render_all(masks, (8, 10))[number], expected, atol=1e-10)
 
 
 def test_map_masks_without_minmax_keep_their_values():
@@ -150,7 +150,7 @@ def test_map_masks_without_minmax_keep_their_values():
     maps[0, 0] = 0.25
     rendered = render_all(MapMasks(maps, normalize=False), (5, 4))
     for k in range(3):
-        close(rendered[0, k], ref.up(maps[0, k], (5, 4)))
+        assert_close(rendered[0, k], ref.up(maps[0, k], (5, 4)))
 
 
 def test_map_masks_share_the_pass_of_flat_maps():
@@ -262,7 +262,7 @@ def test_grid_masks_are_the_reference(grid_size, size):
     cell = [-(-length // grid_size) for length in size]
     for mask, k in zip(rendered[:, 0], numbers.tolist(), strict=True):
         shift = [int(s * c) for s, c in zip(shifts[k].tolist(), cell, strict=True)]
-        close(mask, ref.rise_mask(grids[k], shift, size))
+        assert_close(mask, ref.rise_mask(grids[k], shift, size))
 
 
 @pytest.mark.parametrize("length", [1, 7, 28, 32, 224])
@@ -272,7 +272,9 @@ def test_grid_masks_at_the_largest_shift(length):
     masks = GridMasks(1, grids, below_one, torch.float64)
     zero = torch.zeros(1, dtype=torch.long)
     rendered = masks.render(zero, zero, (2 * length, 2 * length))[0, 0]
-    close(rendered, ref.rise_mask(grids[0], (length - 1, length - 1), (2 * length, 2 * length)))
+    assert_close(
+        rendered, ref.rise_mask(grids[0], (length - 1, length - 1), (2 * length, 2 * length))
+    )
 
 
 def test_grid_masks_make_every_pass():
