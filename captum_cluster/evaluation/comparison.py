@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_MOST_COLUMNS = 6
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Explanations of one image and target by several methods.
@@ -46,7 +49,8 @@ class Comparison:
         panels += [
             Panel(one.overlay(), title=one.method, caption=one.cost) for one in self.explanations
         ]
-        return side_by_side(panels, title=f"{self.subject.name}, layer {self.subject.layer_name}")
+        title = f"{self.subject.name}, layer {self.subject.layer_name}"
+        return side_by_side(panels, title=title, rows=-(-len(panels) // _MOST_COLUMNS))
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the figure as ``<image>-comparison.png`` and return its path.

@@ -56,3 +56,11 @@ def test_methods_must_be_a_list(methods):
 def test_an_unknown_method_stops_before_anything_runs():
     with pytest.raises(ValueError, match="'scorecm'"):
         compare(SmallNet().eval(), images(1), ["grad-cam", "scorecm"])
+
+
+def test_many_methods_go_on_in_another_row():
+    image, layer = images(1, size=16, dtype=torch.float32), "relu2"
+    many = compare(SmallNet().float().eval(), image, ["grad-cam"] * 7, layer=layer)
+    places = [axes.get_position() for axes in many.figure().axes]
+    assert len(places) == 8
+    assert len({round(place.y1, 3) for place in places}) == 2
