@@ -63,7 +63,7 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None, note
         name: The argument's name, for the message.
         value: A Python or NumPy integer, no bool.
         low: Smallest value allowed.
-        high: Largest value allowed; None for no limit.
+        high: Largest value allowed; None for no limit, or for one that is not known yet.
         note: What ``high`` is, for the message ("the number of channels").
 
     Raises:
@@ -71,7 +71,7 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None, note
         ValueError: ``value`` is outside the range.
     """
     if high is None:
-        what = f"an integer of at least {low}"
+        what = f"an integer from {low} to {note}" if note else f"an integer of at least {low}"
     else:
         what = f"an integer from {low} to " + (f"{note} ({high})" if note else f"{high}")
     if not is_integer(value):
@@ -92,7 +92,8 @@ def check_number(
         ValueError: ``value`` is outside the range, infinite or NaN.
     """
     if math.isfinite(low) and math.isfinite(high):
-        what = f"a number from {low:g} to {high:g}"
+        above = f"a number above {low:g} and at most {high:g}"
+        what = above if open_low else f"a number from {low:g} to {high:g}"
     elif math.isfinite(low):
         what = f"a number above {low:g}" if open_low else f"a number of at least {low:g}"
     else:

@@ -52,7 +52,7 @@ class Score(Protocol):
         """Return the scores (N,K,T) of the masked images; NaN where there is no mask."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CamResult:
     """What a method computed for a batch: the maps, and all that a figure needs to show why.
 

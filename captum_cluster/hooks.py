@@ -8,6 +8,7 @@ Gradients come from ``torch.autograd.grad``, so nobody's ``.grad`` is written.
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,14 +27,27 @@ class Capture:
 
     Attributes:
         gradients: Whether the passes keep their graph, for ``gradients_of``.
-        values: For each layer copies of its tensors in the last call, one of several for a
-            tuple; None before the layer is called.
-        nodes: The same tensors in the graph, with ``gradients``.
+        outputs: For each layer a copy of what it gave (or took) in its last call.
+        nodes: With ``gradients``, the tensors of the same call in the graph.
+        thread: The thread whose passes are captured; those of others are let through.
     """
 
     gradients: bool = False
-    values: list[tuple[Tensor, ...] | None] = field(default_factory=list)
-    nodes: list[tuple[Tensor, ...] | None] = field(default_factory=list)
+    outputs: dict[int, Any] = field(default_factory=dict)
+    nodes: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
+    thread: int = field(default_factory=threading.get_ident)
+
+    def output(self, number: int) -> Any:
+        """Return what layer ``number`` gave in its last call, whatever it is, detached.
+
+        Raises:
+            LayerError: The layer was not called.
+        """
+        if number not in self.outputs:
+            raise LayerError(
+                expected("layer", "a module that the forward pass calls", "one that it does not")
+            )
+        return self.outputs[number]
 
     def activations(self, number: int) -> tuple[Tensor, ...]:
         """Return the tensors that layer ``number`` gave (or took), detached.
@@ -41,9 +55,16 @@ class Capture:
         A layer that was called several times gives those of its last call.
 
         Raises:
-            LayerError: The layer was not called.
+            LayerError: The layer was not called, or gave no tensors.
         """
-        return self._at(self.values, number)
+        found = self.output(number)
+        tensors = tuple(part for part in _parts(found) if isinstance(part, Tensor))
+        if not tensors:
+            what = "a module that gives a tensor or a tuple of tensors"
+            got = f"one that gives {type(found).__name__}"
+            advice = " Pass reshape_transform=, a function of it that returns the maps (N,C,h,w)."
+            raise LayerError(expected("layer", what, got) + advice)
+        return tensors
 
     def gradients_of(
         self, values: Tensor, number: int, *, retain_graph: bool = False
@@ -63,7 +84,8 @@ class Capture:
         """
         if not self.gradients:
             raise RuntimeError(expected("gradients", "True for capture()", "False"))
-        nodes = self._at(self.nodes, number)
+        self.activations(number)
+        nodes = self.nodes[number]
         gradients = [torch.zeros_like(node) for node in nodes]
         places = [place for place, node in enumerate(nodes) if node.requires_grad]
         if values.requires_grad and places:
@@ -76,15 +98,6 @@ class Capture:
                 gradients[place] = gradients[place] if gradient is None else gradient
         return tuple(gradients)
 
-    @staticmethod
-    def _at(kept: list[tuple[Tensor, ...] | None], number: int) -> tuple[Tensor, ...]:
-        found = kept[number]
-        if found is None:
-            raise LayerError(
-                expected("layer", "a module that the forward pass calls", "one that it does not")
-            )
-        return found
-
 
 @contextmanager
 def capture(
@@ -96,6 +109,7 @@ def capture(
     change them. With ``gradients`` the passes are made with autograd on, the rest of the network
     works on a copy (so that operation does not break the graph either), and frozen parameters
     are no hindrance: where nothing before the layer needs a gradient the graph starts at it.
+    Passes that other threads make with the same model are not captured.
 
     Args:
         layers: Modules of the model.
@@ -109,7 +123,7 @@ def capture(
         >>> captured.activations(0)[0].shape
         torch.Size([1, 2, 4, 4])
     """
-    captured = Capture(gradients, [None] * len(layers), [None] * len(layers))
+    captured = Capture(gradients)
     with ExitStack() as stack:
         for number, layer in enumerate(layers):
             hook = _capture_hook(captured, number)
@@ -124,27 +138,45 @@ def capture(
 
 
 def _capture_hook(captured: Capture, number: int) -> Callable[[Any], Any]:
-    """Return a function that keeps a layer's tensors, and gives what is passed on instead."""
+    """Return a function that keeps what a layer gives, and gives what is passed on instead."""
 
     def keep(value: Any) -> Any:
-        single = isinstance(value, Tensor)
-        parts = (value,) if single else tuple(value) if isinstance(value, (tuple, list)) else ()
-        tensors = tuple(part for part in parts if isinstance(part, Tensor))
-        if not tensors:
-            what = "a module that gives a tensor or a tuple of tensors"
-            raise LayerError(expected("layer", what, f"one that gives {type(value).__name__}"))
-        captured.values[number] = tuple(tensor.detach().clone() for tensor in tensors)
+        if threading.get_ident() != captured.thread:
+            return None
+        captured.outputs[number] = _copied(value)
         if not captured.gradients:
             return None
-        kept = [_in_graph(part) for part in parts]
+        kept = [_in_graph(part) for part in _parts(value)]
         captured.nodes[number] = tuple(part for part in kept if isinstance(part, Tensor))
+        if not kept:
+            return None
         passed = [part.clone() if isinstance(part, Tensor) else part for part in kept]
-        if single:
-            return passed[0]
-        # A named tuple is built from its fields, other containers from one iterable.
-        return type(value)(*passed) if hasattr(value, "_fields") else type(value)(passed)
+        return passed[0] if isinstance(value, Tensor) else _like(value, passed)
 
     return keep
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    """Return the parts of a tuple or list, the one part of a tensor, none of anything else."""
+    if isinstance(value, Tensor):
+        return (value,)
+    return tuple(value) if isinstance(value, (tuple, list)) else ()
+
+
+def _like(value: Any, parts: list[Any]) -> Any:
+    """Return other parts in the container that ``value`` is."""
+    # A named tuple is built from its fields, other containers from one iterable.
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy with all tensors detached, however deep in tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(part) for key, part in value.items()}
+    parts = _parts(value)
+    return _like(value, [_copied(part) for part in parts]) if parts else value
 
 
 def _input_hook(keep: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -208,15 +240,42 @@ def grads_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def untouched(model: object) -> Iterator[None]:
-    """Run a model in eval mode, and leave modes and random state as they were.
+def structure_kept(model: nn.Module) -> Iterator[None]:
+    """Put back submodules and forward hooks: for stock methods that replace or add some.
 
-    Args:
-        model: A module, a bound method of one (``model.forward``), or another callable, whose
-            modes cannot be known and are left alone.
+    Example:
+        >>> net = nn.Sequential(nn.ReLU())
+        >>> with structure_kept(net):
+        ...     net[0] = nn.Sigmoid()
+        >>> type(net[0]).__name__
+        'ReLU'
+    """
+    kinds = ("_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    before = [
+        (vars(module)[kind], dict(vars(module)[kind]))
+        for module in model.modules()
+        for kind in kinds
+    ]
+    try:
+        yield
+    finally:
+        for now, then in before:
+            now.clear()
+            now.update(then)
+
+
+@contextmanager
+def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
+    """Run a model in eval mode, and leave modes and random state as they were.
 
     A model that was in training mode is explained in eval mode, with a warning: batch
     statistics and dropout would make each image's map depend on the others and on chance.
+
+    Args:
+        model: A module, a bound method of one (``model.forward``), or another callable. The
+            modules behind the last cannot be known; they run in the mode they are in.
+        layer: A module of the model: where the model itself is not known, there is a warning if
+            this one is in training mode.
 
     Example:
         >>> net = nn.Sequential(nn.Dropout(), nn.Linear(2, 2)).eval()
@@ -230,9 +289,11 @@ def untouched(model: object) -> Iterator[None]:
     owner = _owner(model)
     modules = [] if owner is None else list(owner.modules())
     if modules and modules[0].training:
-        warnings.warn(
-            "The model is in training mode. It is explained in eval mode, and put back after.",
-            stacklevel=_levels_to_user(),
+        _warn("The model is in training mode. It is explained in eval mode, and put back after.")
+    elif owner is None and layer is not None and layer.training:
+        _warn(
+            "The layer is in training mode, and the model behind forward_func cannot be put into "
+            "eval mode: call its eval() first, or pass the model itself."
         )
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(owner)))
@@ -243,13 +304,13 @@ def untouched(model: object) -> Iterator[None]:
         yield
 
 
-def _levels_to_user() -> int:
-    """Return the ``stacklevel`` of the first caller outside this package and its hosts."""
+def _warn(message: str) -> None:
+    """Warn at the first caller outside this package and its hosts."""
     ours = {"captum_cluster", "captum", "pytorch_grad_cam", "contextlib"}
     frame, level = sys._getframe(1), 1
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ours:
         frame, level = frame.f_back, level + 1
-    return level
+    warnings.warn(message, UserWarning, stacklevel=level + 1)
 
 
 def _owner(model: object) -> nn.Module | None:
@@ -266,8 +327,13 @@ def _cuda_devices(model: nn.Module | None) -> list[int]:
     return sorted(device.index for device in devices if device.type == "cuda")
 
 
-def check_layer(model: object, layer: object) -> None:
+def check_layer(model: object, layer: object, name: str = "layer") -> None:
     """Check that a layer is a module, and inside the model where the model's modules are known.
+
+    Args:
+        model: The model, or a function of its inputs.
+        layer: The layer.
+        name: The face's name for it, for the messages.
 
     Raises:
         TypeError: The layer is no module.
@@ -281,11 +347,11 @@ but got a Linear that is not in it.
     """
     if not isinstance(layer, nn.Module):
         what = "an nn.Module of the model"
-        raise TypeError(expected("layer", what, type(layer).__name__))
+        raise TypeError(expected(name, what, type(layer).__name__))
     owner = _owner(model)
     if owner is not None and all(layer is not module for module in owner.modules()):
         what = f"a module of the model ({type(owner).__name__})"
-        raise LayerError(expected("layer", what, f"a {type(layer).__name__} that is not in it"))
+        raise LayerError(expected(name, what, f"a {type(layer).__name__} that is not in it"))
 
 
 @dataclass

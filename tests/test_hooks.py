@@ -1,5 +1,6 @@
 """What is captured is right, and everything is as it was found: also when the model raises."""
 
+import threading
 import warnings
 from collections import namedtuple
 
@@ -9,7 +10,15 @@ from torch import nn
 
 from captum_cluster._checks import LayerError
 from captum_cluster.attr import LayerScoreCam
-from captum_cluster.hooks import capture, check_layer, count_forwards, trace_shapes, untouched
+from captum_cluster.hooks import (
+    capture,
+    check_layer,
+    count_forwards,
+    grads_kept,
+    structure_kept,
+    trace_shapes,
+    untouched,
+)
 from tests.helpers import nets
 
 X = nets.images(2)
@@ -175,9 +184,13 @@ def test_a_layer_that_gives_no_tensor(value):
     net = nn.Sequential(OddLayer(value))
     before = hook_count(net)
     message = "^Expected layer to be a module that gives a tensor or a tuple of tensors, but got "
-    match = f"{message}one that gives {type(value).__name__}\\.$"
-    with pytest.raises(LayerError, match=match), capture([net[0]]):
+    match = f"{message}one that gives {type(value).__name__}\\. Pass reshape_transform=, "
+    with capture([net[0]]) as captured:
         net(X)
+    with pytest.raises(LayerError, match=match):
+        captured.activations(0)
+    found = captured.output(0)
+    assert found.keys() == value.keys() if isinstance(value, dict) else found == value
     assert hook_count(net) == before
 
 
@@ -692,4 +705,45 @@ def test_the_warning_in_training_mode_points_at_the_caller():
     net = nets.SmallNet().double()
     with pytest.warns(UserWarning, match="training mode") as caught:
         LayerScoreCam(net, net.relu2).attribute(nets.images(1), 0)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_passes_of_another_thread_are_not_captured():
+    net = nets.SmallNet().double().eval()
+    mine, other = nets.images(1, seed=1), nets.images(1, seed=2)
+    with torch.no_grad(), capture([net.relu2]) as captured:
+        net(mine)
+        thread = threading.Thread(target=net, args=(other,))
+        thread.start()
+        thread.join()
+    with torch.no_grad(), capture([net.relu2]) as alone:
+        net(mine)
+    assert torch.equal(captured.activations(0)[0], alone.activations(0)[0])
+
+
+def test_structure_kept_puts_back_modules_and_hooks():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    first, before = net[0], hook_count(net)
+    with pytest.raises(RuntimeError, match="half way"), structure_kept(net):
+        net[0] = nn.Identity()
+        net.add_module("more", nn.ReLU())
+        net[1].register_forward_hook(lambda *_: None)
+        raise RuntimeError("half way")
+    assert list(net.children()) == [first, net[1]]
+    assert hook_count(net) == before
+
+
+def test_grads_kept():
+    net = nn.Linear(2, 1)
+    net.weight.grad = torch.full((1, 2), 7.0)
+    with grads_kept(net):
+        net(torch.ones(1, 2)).sum().backward()
+    assert net.weight.grad.tolist() == [[7.0, 7.0]]
+    assert net.bias.grad is None
+
+
+def test_a_layer_in_training_mode_behind_a_function_gives_a_warning():
+    net = nets.SmallNet().double()
+    with pytest.warns(UserWarning, match="cannot be put into eval mode") as caught:
+        LayerScoreCam(lambda x: net(x), net.relu2).attribute(nets.images(2), 0)
     assert [warning.filename for warning in caught] == [__file__]

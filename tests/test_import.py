@@ -43,6 +43,7 @@ PUBLIC = {
         "ScoreCamConfig",
         "check_baselines",
         "check_images",
+        "check_outputs",
         "cluster_cam",
         "feature_maps",
         "option_parameters",

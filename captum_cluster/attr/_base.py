@@ -29,6 +29,7 @@ from captum_cluster.methods import (
     Algorithm,
     check_baselines,
     check_images,
+    check_outputs,
     feature_maps,
     option_parameters,
     with_options,
@@ -73,8 +74,8 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         layer: The layer whose feature maps (N,C,h,w) are explained.
         device_ids: Taken and kept as Captum does. The layer's maps are read on one device: explain
             the ``module`` of a ``DataParallel`` model that is spread over several.
-        reshape_transform: Turns the layer's output into (N,C,h,w) where it is something else.
-            Not in Captum.
+        reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w). Not
+            in Captum.
 
     Raises:
         TypeError: ``forward_func`` cannot be called, or the layer is no module.
@@ -83,10 +84,12 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
 
     algorithm: ClassVar[Algorithm]
 
-    def __init_subclass__(cls, algorithm: Algorithm, **kwargs: Any) -> None:
+    def __init_subclass__(cls, algorithm: Algorithm | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if algorithm is None:  # a subclass of a method's class
+            return
         cls.algorithm = algorithm
-        for name in ("attribute", "attribute_targets", "explain"):
+        for name in {"attribute", "attribute_targets", "explain"} - vars(cls).keys():
             setattr(cls, name, _with_own_options(getattr(LayerMaskedCam, name), algorithm))
 
     def __init__(
@@ -230,9 +233,8 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
             run.perturbations_per_eval and run.perturbations_per_eval * images,
             run.show_progress,
         )
-        with torch.no_grad(), untouched(self.forward_func):
-            outputs = self._unmasked(scorer, check_flag("attribute_to_layer_input", of_input))
-            maps = [feature_maps(part, images, self.reshape_transform) for part in outputs]
+        with torch.no_grad(), untouched(self.forward_func, self.layer):
+            maps = self._unmasked(scorer, check_flag("attribute_to_layer_input", of_input))
             return tuple(self.algorithm.run(part, scorer, config) for part in maps)
 
     def _forward(self, images: int, additional_forward_args: Any) -> Forward:
@@ -247,20 +249,22 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         def forward(batch: tuple[Tensor, ...], rows: Tensor) -> Tensor:
             chosen = tuple(of_rows(argument, rows) for argument in extra)
             output = _run_forward(self.forward_func, batch, None, chosen or None)
-            if not isinstance(output, Tensor) or output.ndim == 0 or len(output) != len(rows):
-                what = f"to give a tensor with one row for each of {len(rows)} images"
-                raise ValueError(expected("the model", what, describe(output)))
-            return output
+            return check_outputs(output, len(rows))
 
         return forward
 
-    def _unmasked(self, scorer: MaskedScorer, of_input: bool) -> tuple[Tensor, ...]:
-        """Make the one unmasked pass: check the target, and return the layer's tensors."""
-        rows = torch.arange(len(scorer.inputs[0]))
+    def _unmasked(self, scorer: MaskedScorer, of_input: bool) -> list[Tensor]:
+        """Make the one unmasked pass: check the target, and return the layer's maps."""
+        images = len(scorer.inputs[0])
+        rows = torch.arange(images)
         with capture([self.layer], of_input=of_input) as captured:
             outputs = scorer.forward(scorer.inputs, rows)
         scorer.select(read_scores(outputs, scorer.score_function), rows)
-        return captured.activations(0)
+        if self.reshape_transform is None:
+            return [feature_maps(part, images) for part in captured.activations(0)]
+        found = captured.output(0)
+        found = found[0] if of_input and len(found) == 1 else found
+        return [feature_maps(found, images, self.reshape_transform)]
 
 
 def _with_own_options(function: Callable[..., Any], algorithm: Algorithm) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
@@ -22,10 +23,12 @@ def stock_map(
         target: The label explained.
 
     Example:
-        >>> import torch
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         >>> stock_map("grad-cam", net.eval(), net[0], torch.rand(1, 3, 8, 8), 2).shape
         torch.Size([1, 1, 6, 6])
     """
-    maps: Tensor = STOCK[method](model, layer).attribute(images, target)
+    with torch.inference_mode(False), torch.enable_grad():
+        # The images take part in the graph, so that a frozen model is explained too.
+        images = images.detach().clone().requires_grad_()
+        maps: Tensor = STOCK[method](model, layer).attribute(images, target)
     return maps.detach()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from captum_cluster import __version__
 
-_ERRORS = (ValueError, TypeError, OSError, ImportError)
+_ERRORS = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -91,7 +91,18 @@ def _read(file: Path) -> Image.Image:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file) as image:
             image.load()
-            return _to_rgb(_upright(image))
+            return as_rgb(image)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return a PIL image as an upright 8-bit RGB image; see ``load_image`` for what is decided.
+
+    Example:
+        >>> grey = Image.fromarray(np.array([[0, 65535]], dtype=np.uint16))
+        >>> as_rgb(grey).getpixel((1, 0))
+        (255, 255, 255)
+    """
+    return _to_rgb(_upright(image))
 
 
 def _upright(image: Image.Image) -> Image.Image:

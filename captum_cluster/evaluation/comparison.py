@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 
 from captum_cluster._checks import describe, expected
 from captum_cluster.evaluation.explanation import (
@@ -17,11 +17,13 @@ from captum_cluster.evaluation.explanation import (
     Subject,
     Transform,
     explained,
+    loaded,
     prepare,
 )
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.registry import check_method, run_method, warm_up
+from captum_cluster.hooks import untouched
 from captum_cluster.visualization import Panel, save_figure, side_by_side
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def compare(
     *,
     transform: Transform | None = None,
     categories: Sequence[str] | None = None,
+    reshape_transform: Callable[[Tensor], Tensor] | None = None,
 ) -> Comparison:
     """Explain one image by several methods, each with its defaults.
 
@@ -90,6 +93,7 @@ def compare(
         layer: As for ``explain``.
         transform: As for ``explain``.
         categories: As for ``explain``.
+        reshape_transform: As for ``explain``.
 
     Raises:
         ValueError: No method, or an unknown one; and the errors of ``explain``.
@@ -105,11 +109,13 @@ def compare(
         raise ValueError(expected("methods", "a list of names", describe(methods)))
     for method in methods:
         check_method(method)
-    subject = prepare(model, image, target, layer, transform=transform, categories=categories)
-    net = model.model if isinstance(model, LoadedModel) else model
+    net, transform, categories = loaded(model, transform, categories)
     explanations = []
-    for method in methods:
-        warm_up(method)
-        run = run_method(method, net, subject.layer, subject.inputs, subject.target)
-        explanations.append(explained(method, subject, run))
+    with untouched(net):
+        subject = prepare(net, image, target, layer, transform, categories, reshape_transform)
+        at = (subject.layer, subject.inputs, subject.target)
+        for method in methods:
+            warm_up(method)
+            run = run_method(method, net, *at, reshape_transform=reshape_transform)
+            explanations.append(explained(method, subject, run))
     return Comparison(subject, tuple(explanations))

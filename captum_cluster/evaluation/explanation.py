@@ -18,14 +18,15 @@ from torchvision.transforms._presets import ImageClassification
 
 from captum_cluster._checks import TargetError, check_finite, check_integer, describe, expected
 from captum_cluster._types import CamResult
-from captum_cluster.data import load_image
+from captum_cluster.data import as_rgb, load_image
 from captum_cluster.evaluation.layers import find_layer
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.preprocessing import denormalize
 from captum_cluster.evaluation.registry import Run, check_method, passes, run_method
-from captum_cluster.functional.attribution import saliency
-from captum_cluster.hooks import untouched
+from captum_cluster.functional.attribution import read_scores, saliency
+from captum_cluster.hooks import capture, untouched
+from captum_cluster.methods import feature_maps
 from captum_cluster.visualization import overlay
 
 Transform = Callable[[Image.Image], Tensor]
@@ -44,7 +45,7 @@ class Subject:
         layer: The layer.
         target: The label explained.
         label: Its name, where the names are known.
-        probability: The model's softmax probability of it.
+        probability: Its softmax probability (sigmoid for a model with one output).
     """
 
     name: str
@@ -145,9 +146,13 @@ def explain(
     *,
     transform: Transform | None = None,
     categories: Sequence[str] | None = None,
+    reshape_transform: Callable[[Tensor], Tensor] | None = None,
     **options: Any,
 ) -> Explanation:
     """Explain one image.
+
+    Besides the method's own forward passes, which are counted, one or two are made to find the
+    top class and the layer.
 
     Args:
         model: A classifier with one row of logits (N,L) for each image, or what
@@ -160,6 +165,8 @@ def explain(
         transform: From PIL image to the model's input (3,H,W), for paths and PIL images. None:
             the loaded model's own, or the ImageNet one (shorter side to 256, centre 224x224).
         categories: Names of the labels.
+        reshape_transform: Turns what the layer gives into maps (N,C,h,w) where it gives
+            something else, such as the tokens of a vision transformer.
         **options: Of our methods: see their configs.
 
     Raises:
@@ -179,9 +186,18 @@ def explain(
         (64, 64, 3)
     """
     check_method(method)
-    subject = prepare(model, image, target, layer, transform=transform, categories=categories)
-    net = model.model if isinstance(model, LoadedModel) else model
-    run = run_method(method, net, subject.layer, subject.inputs, subject.target, **options)
+    net, transform, categories = loaded(model, transform, categories)
+    with untouched(net):
+        subject = prepare(net, image, target, layer, transform, categories, reshape_transform)
+        run = run_method(
+            method,
+            net,
+            subject.layer,
+            subject.inputs,
+            subject.target,
+            reshape_transform=reshape_transform,
+            **options,
+        )
     return explained(method, subject, run)
 
 
@@ -190,30 +206,39 @@ def explained(method: str, subject: Subject, run: Run) -> Explanation:
     return Explanation(method, subject, run.maps, run.seconds, run.forwards, run.result)
 
 
-def prepare(
-    model: nn.Module | LoadedModel,
-    image: ImageLike,
-    target: int | None,
-    layer: nn.Module | str | None,
-    *,
-    transform: Transform | None = None,
-    categories: Sequence[str] | None = None,
-) -> Subject:
-    """Return the subject of an explanation; see ``explain`` for the arguments and errors."""
+def loaded(
+    model: Any, transform: Transform | None, categories: Sequence[str] | None
+) -> tuple[nn.Module, Transform, Sequence[str] | None]:
+    """Return a model with its transform and label names; those given come first."""
     if isinstance(model, LoadedModel):
         transform = transform or model.transform
         categories = model.categories if categories is None else categories
         model = model.model
     if not isinstance(model, nn.Module):
         raise TypeError(expected("model", "an nn.Module or a LoadedModel", describe(model)))
-    transform = transform or ImageClassification(crop_size=224)
+    return model, transform or ImageClassification(crop_size=224), categories
+
+
+def prepare(
+    model: nn.Module,
+    image: ImageLike,
+    target: int | None,
+    layer: nn.Module | str | None,
+    transform: Transform,
+    categories: Sequence[str] | None,
+    reshape_transform: Callable[[Tensor], Tensor] | None,
+) -> Subject:
+    """Return the subject of an explanation; see ``explain`` for the arguments and errors."""
     inputs = _inputs(image, transform)
     first = next(model.parameters(), torch.empty(0))
     inputs = inputs.to(first.device, first.dtype)
-    with torch.no_grad(), untouched(model):
-        logits = _one_row(model(inputs))
-    chosen = int(logits.argmax()) if target is None else _check_target(target, len(logits))
     name, module = find_layer(model, inputs, layer)
+    with torch.no_grad(), untouched(model), capture([module]) as captured:
+        logits = _one_row(model(inputs))
+    # Checked here for every method, stock ones too.
+    found = captured.activations(0)[0] if reshape_transform is None else captured.output(0)
+    feature_maps(found, 1, reshape_transform)
+    chosen = int(logits.argmax()) if target is None else _check_target(target, len(logits))
     return Subject(
         Path(image).stem if isinstance(image, (str, os.PathLike)) else "image",
         inputs,
@@ -222,7 +247,7 @@ def prepare(
         module,
         chosen,
         categories[chosen] if categories is not None and chosen < len(categories) else None,
-        float(logits.float().softmax(dim=0)[chosen]),
+        float(read_scores(logits[None], "probability")[0, chosen]),
     )
 
 
@@ -231,7 +256,7 @@ def _inputs(image: Any, transform: Transform) -> Tensor:
     if isinstance(image, (str, os.PathLike)):
         image = load_image(image)
     if isinstance(image, Image.Image):
-        image = transform(image.convert("RGB"))
+        image = transform(as_rgb(image))
     what = "a path, a PIL image, or a tensor of shape (3,H,W) or (1,3,H,W)"
     if not isinstance(image, Tensor) or not image.is_floating_point():
         raise TypeError(expected("image", what, describe(image)))

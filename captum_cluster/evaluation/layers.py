@@ -23,7 +23,7 @@ def find_layer(
         layer: A module of the model, its dotted name ("layer4.1"), or None for the last
             convolutional layer: the last part of the model with a convolution in it that still
             gives maps of more than one place, with the normalisation and the activation that
-            follow it.
+            follow it. Not for transformers, whose convolutions only cut the image into patches.
 
     Raises:
         LayerError: No such layer.
@@ -49,20 +49,27 @@ def _by_name(model: nn.Module, name: str) -> nn.Module:
         return modules[name]
     close = difflib.get_close_matches(name, list(modules), n=3)
     top = ", ".join(child for child, _ in model.named_children())
-    hint = f" (close: {', '.join(close)})" if close else f" (at the top: {top})"
+    hint = f" (close: {', '.join(close)})" if any(close) else f" (at the top: {top})"
     what = f"the name of a module of {type(model).__name__}{hint}"
     raise LayerError(expected("layer", what, repr(name)))
 
 
 def _last_convolutional(model: nn.Module, images: Tensor) -> tuple[str, nn.Module]:
     finished = trace_shapes(model, images)
-    found = -1
+    found, grid = -1, (0, 0)
     for place, (_, module, shape) in enumerate(finished):
-        grid = len(shape) == 4 and shape[2] * shape[3] > 1
-        if grid and any(isinstance(part, _CONVOLUTIONS) for part in module.modules()):
+        if len(shape) != 4 or shape[2] * shape[3] < 2:
+            continue
+        if isinstance(module, _CONVOLUTIONS):
+            found, grid = place, (shape[2], shape[3])
+        # What comes after a convolution has its grid or a coarser one; (N,h,w,C) has not.
+        elif _has_convolution(module) and shape[2] <= grid[0] and shape[3] <= grid[1]:
             found = place
     if found < 0:
         what = "given for a model without a convolution that gives feature maps (N,C,h,w)"
+        raise LayerError(expected("layer", what, "None"))
+    if _attends_after(model, [name for name, _, _ in finished[: found + 1]]):
+        what = "given for a transformer, with reshape_transform where it gives no maps (N,C,h,w)"
         raise LayerError(expected("layer", what, "None"))
     shape = finished[found][2]
     # A bare convolution goes on into the normalisation and the activation behind it.
@@ -73,6 +80,20 @@ def _last_convolutional(model: nn.Module, images: Tensor) -> tuple[str, nn.Modul
         found += 1
     name, module, _ = finished[found]
     return name, module
+
+
+def _attends_after(model: nn.Module, finished: list[str]) -> bool:
+    """Return whether attention follows the last of the modules finished so far."""
+    inside = f"{finished[-1]}."
+    return any(
+        "attention" in type(module).__name__.lower()
+        for name, module in model.named_modules()
+        if name not in finished and not name.startswith(inside)
+    )
+
+
+def _has_convolution(module: nn.Module) -> bool:
+    return any(isinstance(part, _CONVOLUTIONS) for part in module.modules())
 
 
 def _is_elementwise(module: nn.Module) -> bool:

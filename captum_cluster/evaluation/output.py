@@ -6,22 +6,25 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from captum_cluster._checks import expected
+from captum_cluster._checks import describe, expected
 
 
 def check_directory(output: str | os.PathLike[str]) -> Path:
     """Return ``output`` as a path where a directory is, or can be made.
 
     Raises:
+        TypeError: It is no path.
         NotADirectoryError: It, or a part of the way to it, is a file.
         PermissionError: It cannot be written to.
     """
+    if not isinstance(output, (str, os.PathLike)):
+        raise TypeError(expected("output", "the path of a directory", describe(output)))
     path = Path(output)
     nearest = path
-    while not nearest.exists() and nearest != nearest.parent:
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
         raise NotADirectoryError(expected("output", "a directory", f"the file {str(nearest)!r}"))
@@ -34,6 +37,9 @@ def check_directory(output: str | os.PathLike[str]) -> Path:
 @contextmanager
 def staged(output: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary directory whose files are moved to ``output`` at the end, all or none.
+
+    Raises:
+        IsADirectoryError: A directory stands where a file should go.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -48,11 +54,17 @@ def staged(output: str | os.PathLike[str]) -> Iterator[Path]:
     stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory))
     try:
         yield stage
-        for file in sorted(stage.iterdir()):
+        files = sorted(stage.iterdir())
+        for file in files:
+            if (directory / file.name).is_dir():
+                got = f"the directory {str(directory / file.name)!r}"
+                raise IsADirectoryError(expected("output", "free for a file", got))
+        for file in files:
             os.replace(file, directory / file.name)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         for path in new:
-            path.rmdir()
+            with suppress(OSError):  # somebody else may have put something there meanwhile
+                path.rmdir()
         raise
     stage.rmdir()

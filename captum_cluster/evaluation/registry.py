@@ -16,7 +16,9 @@ from captum_cluster._checks import describe, expected
 from captum_cluster._types import CamResult
 from captum_cluster.attr import stock as captum_stock
 from captum_cluster.grad_cam import stock as grad_cam_stock
-from captum_cluster.hooks import count_forwards, grads_kept, untouched
+from captum_cluster.hooks import count_forwards, grads_kept, structure_kept, untouched
+
+Transform = Callable[[Tensor], Tensor]
 
 OWN = {
     face.algorithm.id: face for face in (attr.LayerClusterCam, attr.LayerScoreCam, attr.LayerRise)
@@ -70,7 +72,14 @@ def check_method(name: Any) -> str:
 
 
 def run_method(
-    name: str, model: nn.Module, layer: nn.Module, image: Tensor, target: int, **options: Any
+    name: str,
+    model: nn.Module,
+    layer: nn.Module,
+    image: Tensor,
+    target: int,
+    *,
+    reshape_transform: Transform | None = None,
+    **options: Any,
 ) -> Run:
     """Run one method on one image, timed and counted, and leave the model as it was found.
 
@@ -80,11 +89,13 @@ def run_method(
         layer: Its layer, with feature maps (N,C,h,w).
         image: (1,c,H,W).
         target: The label explained.
+        reshape_transform: Turns what the layer gives into maps (N,C,h,w); not for "grad-cam".
         **options: Of our methods: their own, and ``baselines``, ``perturbations_per_eval``,
             ``show_progress``. Stock methods take none.
 
     Raises:
         TypeError: An option that the method does not have.
+        RuntimeError: A stock method failed; the message names it and says how.
 
     Example:
         >>> net = nn.Sequential(
@@ -93,34 +104,58 @@ def run_method(
         >>> run_method("cluster-cam", net, net[1], torch.rand(1, 3, 8, 8), 2).forwards
         7
     """
-    run = _runner(check_method(name), options)
-    with count_forwards(model) as count, untouched(model), grads_kept(model):
+    run = _own if check_method(name) in OWN else _stock
+    kept = (untouched(model), grads_kept(model), structure_kept(model))
+    with count_forwards(model) as count, kept[0], kept[1], kept[2]:
         start = time.perf_counter()
-        maps, result = run(model, layer, image, target)
+        maps, result = run(name, model, layer, image, target, reshape_transform, options)
         if maps.is_cuda:
             torch.cuda.synchronize(maps.device)
         seconds = time.perf_counter() - start
     return Run(maps.detach().cpu(), seconds, count.images, result)
 
 
-def _runner(
-    name: str, options: dict[str, Any]
-) -> Callable[[nn.Module, nn.Module, Tensor, int], tuple[Tensor, CamResult | None]]:
-    """Return a function of model, layer, image and target that gives maps and result."""
-    if name in OWN:
+def _own(
+    name: str,
+    model: nn.Module,
+    layer: nn.Module,
+    image: Tensor,
+    target: int,
+    reshape_transform: Transform | None,
+    options: dict[str, Any],
+) -> tuple[Tensor, CamResult | None]:
+    """Return maps and result of one of our methods."""
+    cam = OWN[name](model, layer, reshape_transform=reshape_transform)
+    result = cam.explain(image, [target], **options)
+    return result.maps, result
 
-        def own(
-            model: nn.Module, layer: nn.Module, image: Tensor, target: int
-        ) -> tuple[Tensor, CamResult | None]:
-            result = OWN[name](model, layer).explain(image, [target], **options)
-            return result.maps, result
 
-        return own
+def _stock(
+    name: str,
+    model: nn.Module,
+    layer: nn.Module,
+    image: Tensor,
+    target: int,
+    reshape_transform: Transform | None,
+    options: dict[str, Any],
+) -> tuple[Tensor, CamResult | None]:
+    """Return the maps of a stock method, and no result."""
     if options:
         what = f"empty for the stock method {name}"
         raise TypeError(expected("options", what, ", ".join(options)))
-    stock = captum_stock if name in captum_stock.STOCK else grad_cam_stock
-    return lambda *args: (stock.stock_map(name, *args), None)
+    if name in captum_stock.STOCK and reshape_transform is not None:
+        what = f"None for Captum's {name} (pytorch-grad-cam's gradcam takes one)"
+        raise ValueError(expected("reshape_transform", what, "a function"))
+    try:
+        if name in captum_stock.STOCK:
+            return captum_stock.stock_map(name, model, layer, image, target), None
+        maps = grad_cam_stock.stock_map(name, model, layer, image, target, reshape_transform)
+    except ImportError:
+        raise
+    except Exception as error:  # the hosts let anything out, cv2's own errors included
+        got = f"{type(error).__name__}: {error}"
+        raise RuntimeError(expected(f"the stock method {name}", "to run here", got)) from error
+    return maps, None
 
 
 def passes(forwards: int) -> str:
@@ -148,5 +183,5 @@ def warm_up(name: str) -> None:
             nn.Linear(8, 4),
         )
         image = torch.rand(1, 3, 8, 8)
-    options = {"n_masks": 8} if name == "rise" else {}
+    options: dict[str, Any] = {"n_masks": 8} if name == "rise" else {}
     run_method(name, net.eval(), net[1], image, 0, **options)

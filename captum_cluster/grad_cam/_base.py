@@ -25,11 +25,12 @@ from captum_cluster._checks import (
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
 from captum_cluster.functional.attribution.targets import TargetSelector, select_each
-from captum_cluster.hooks import capture, check_layer, modes_kept, untouched
+from captum_cluster.hooks import Capture, capture, check_layer, modes_kept, untouched
 from captum_cluster.methods import (
     Algorithm,
     check_baselines,
     check_images,
+    check_outputs,
     feature_maps,
     with_options,
 )
@@ -60,14 +61,19 @@ class ScopedActivations:
     def __call__(self, inputs: Tensor) -> Tensor:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
         with torch.no_grad(), untouched(self.model), capture(self.layers) as captured:
-            self.outputs = self.model(inputs)
-        parts = [captured.activations(number) for number in range(len(self.layers))]
+            self.outputs = check_outputs(self.model(inputs), len(inputs))
         self.activations = [
-            # A tuple of several tensors is for the transform to choose from.
-            feature_maps(part[0] if len(part) == 1 else part, len(inputs), self.reshape_transform)
-            for part in parts
+            feature_maps(self._found(captured, number), len(inputs), self.reshape_transform)
+            for number in range(len(self.layers))
         ]
         return self.outputs
+
+    def _found(self, captured: Capture, number: int) -> Any:
+        """Return what a layer gave, of which the transform, if any, makes maps."""
+        if self.reshape_transform is not None:
+            return captured.output(number)
+        tensors = captured.activations(number)
+        return tensors[0] if len(tensors) == 1 else tensors
 
     def clear(self) -> None:
         """Forget the maps and the outputs."""
@@ -90,7 +96,7 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
         model: The model.
         target_layers: Layers whose feature maps (N,C,h,w) are explained; the maps of several
             are averaged, each scaled to [0,1], as the host does.
-        reshape_transform: Turns a layer's output into (N,C,h,w) where it is something else.
+        reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
         baselines: What a mask of 0 leaves of the input: None for 0, a number, or a tensor that
             broadcasts to the input.
         batch_size: Masked images in one forward pass. None: as many as fit a memory budget. It
@@ -110,8 +116,10 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
 
     algorithm: ClassVar[Algorithm]
 
-    def __init_subclass__(cls, algorithm: Algorithm, **kwargs: Any) -> None:
+    def __init_subclass__(cls, algorithm: Algorithm | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if algorithm is None:  # a subclass of a method's class
+            return
         cls.algorithm = algorithm
         shown = _show_options(MaskedCAM.__init__, algorithm)
         cls.__signature__ = shown
@@ -172,15 +180,15 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
         eigen_smooth: bool = False,
     ) -> Array:
         """Return the saliency maps (N,H,W) without augmentation; see ``__call__``."""
-        check_images((input_tensor,))
+        check_images((input_tensor,), "input_tensor")
         if check_flag("eigen_smooth", eigen_smooth) and not self.algorithm.linear:
             what = f"False for {self.algorithm.id}, whose map is no sum of weighted feature maps"
             raise ValueError(expected("eigen_smooth", what, "True"))
         images = input_tensor.detach().to(self.device)
-        self.outputs = self.activations_and_grads(images)
-        if targets is None:
-            targets = [ClassifierOutputTarget(int(top)) for top in self.outputs.argmax(dim=-1)]
-        layers = self.compute_cam_per_layer(images, targets, eigen_smooth)
+        with untouched(self.model):
+            self.outputs = self.activations_and_grads(images)
+            targets = _top_classes(self.outputs) if targets is None else targets
+            layers = self.compute_cam_per_layer(images, targets, eigen_smooth)
         result: Array = self.aggregate_multi_layers(layers)
         return result
 
@@ -203,7 +211,7 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
         """Return what scores masks, with the targets checked against the unmasked outputs."""
         rows = self.batch_size
         scorer = MaskedScorer(
-            lambda inputs, _: self.model(inputs[0]),
+            lambda inputs, rows: check_outputs(self.model(inputs[0]), len(rows)),
             (images,),
             _selector(targets, len(images)),
             self.config.reads,
@@ -227,14 +235,25 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
 def _check_layers(model: Any, target_layers: Any) -> list[nn.Module]:
     if not isinstance(model, nn.Module):
         raise TypeError(expected("model", "an nn.Module", describe(model)))
+    if next(model.parameters(), None) is None:
+        what = "a module with parameters, on whose device pytorch-grad-cam runs"
+        raise ValueError(expected("model", what, "one without"))
     if isinstance(target_layers, nn.Module) or not isinstance(target_layers, Sequence):
         got = type(target_layers).__name__
         raise TypeError(expected("target_layers", "a list of modules of the model", f"a {got}"))
     if not target_layers:
         raise ValueError(expected("target_layers", "at least one module of the model", "none"))
     for layer in target_layers:
-        check_layer(model, layer)
+        check_layer(model, layer, "target_layers")
     return list(target_layers)
+
+
+def _top_classes(outputs: Tensor) -> list[OutputTarget]:
+    """Return the top class of each image as a target."""
+    if outputs.ndim != 2:
+        what = f"given, since the model's output is of shape {tuple(outputs.shape)}"
+        raise TargetError(expected("targets", what, "None"))
+    return [ClassifierOutputTarget(int(top)) for top in outputs.argmax(dim=1)]
 
 
 def _selector(targets: Any, images: int) -> TargetSelector:

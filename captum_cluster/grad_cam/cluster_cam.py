@@ -9,6 +9,10 @@ class ClusterCAM(MaskedCAM, algorithm=CLUSTER_CAM):
 
     1 + Q forward passes for each image and layer. Options: ``ClusterCamConfig``.
 
+    A target is applied to what ``score_function`` reads, by default probabilities: with a target
+    that takes a softmax of its own (``ClassifierOutputSoftmaxTarget``) pass
+    ``score_function="logit"``.
+
     Example:
         >>> import torch
         >>> from torchvision.models import resnet18

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 
 import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -29,12 +30,17 @@ STOCK = {
 
 
 def stock_map(
-    method: str, model: nn.Module, layer: nn.Module, images: Tensor, target: int
+    method: str,
+    model: nn.Module,
+    layer: nn.Module,
+    images: Tensor,
+    target: int,
+    reshape_transform: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return the saliency maps (N,1,H,W) in [0,1] of one of pytorch-grad-cam's methods.
 
-    The host leaves gradients on the model and its modes changed: wrap the call in ``grads_kept``
-    and ``untouched``.
+    The host leaves gradients, hooks and even exchanged submodules on the model: wrap the call in
+    ``untouched``, ``grads_kept`` and ``structure_kept``. FullGrad looks at all layers.
 
     Args:
         method: One of ``STOCK``.
@@ -42,6 +48,7 @@ def stock_map(
         layer: Its layer, with feature maps (N,C,h,w).
         images: (N,c,H,W).
         target: The label explained.
+        reshape_transform: Turns what the layer gives into maps (N,C,h,w).
 
     Raises:
         ImportError: The installed pytorch-grad-cam does not have the method.
@@ -58,6 +65,10 @@ def stock_map(
             f"Expected pytorch-grad-cam to have {name}, but got a version without it: "
             "pip install --upgrade grad-cam."
         )
-    with getattr(host, name)(model, [layer]) as cam, torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        # The images take part in the graph, so that a frozen model is explained too.
+        images = images.detach().clone().requires_grad_()
+        # Not as a context manager: the host's would hide an IndexError.
+        cam = getattr(host, name)(model, [layer], reshape_transform)
         maps = cam(images, [ClassifierOutputTarget(target)] * len(images))
     return torch.from_numpy(maps)[:, None]

@@ -1,7 +1,7 @@
 """The algorithms: one config and one function each, knowing no host library."""
 
 from captum_cluster.methods.algorithm import Algorithm, option_parameters, with_options
-from captum_cluster.methods.batch import check_baselines, check_images, feature_maps
+from captum_cluster.methods.batch import check_baselines, check_images, check_outputs, feature_maps
 from captum_cluster.methods.cluster_cam import (
     CLUSTER_CAM,
     ClusterCamConfig,
@@ -22,6 +22,7 @@ __all__ = [
     "ScoreCamConfig",
     "check_baselines",
     "check_images",
+    "check_outputs",
     "cluster_cam",
     "feature_maps",
     "option_parameters",

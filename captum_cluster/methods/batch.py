@@ -13,8 +13,12 @@ from captum_cluster._checks import LayerError, check_finite, describe, expected
 Transform = Callable[[Tensor], Tensor]
 
 
-def check_images(inputs: Sequence[Any]) -> int:
+def check_images(inputs: Sequence[Any], name: str = "inputs") -> int:
     """Check the model's inputs and return the number of images N.
+
+    Args:
+        inputs: The model's inputs.
+        name: The face's name for them, for the messages.
 
     Raises:
         TypeError: An input is no tensor, or images are not floating-point.
@@ -23,21 +27,21 @@ def check_images(inputs: Sequence[Any]) -> int:
     """
     for tensor in inputs:
         if not isinstance(tensor, Tensor):
-            raise TypeError(expected("inputs", "tensors", describe(tensor)))
+            raise TypeError(expected(name, "tensors", describe(tensor)))
     images = [tensor for tensor in inputs if tensor.ndim == 4]
     got = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
     if not images:
-        raise ValueError(expected("inputs", "a batch of images of shape (N,c,H,W)", f"shape {got}"))
+        raise ValueError(expected(name, "a batch of images of shape (N,c,H,W)", f"shape {got}"))
     for tensor in images:
         if not tensor.is_floating_point():
             what = "images of a floating-point dtype, as a mask scales them"
-            raise TypeError(expected("inputs", what, describe(tensor)))
+            raise TypeError(expected(name, what, describe(tensor)))
     if len({len(tensor) if tensor.ndim else 0 for tensor in inputs}) != 1:
-        raise ValueError(expected("inputs", "tensors with the same number of rows", got))
+        raise ValueError(expected(name, "tensors with the same number of rows", got))
     if min(tensor.numel() for tensor in inputs) == 0:
-        raise ValueError(expected("inputs", "at least one image, and no empty one", f"shape {got}"))
+        raise ValueError(expected(name, "at least one image, and no empty one", f"shape {got}"))
     for tensor in inputs:
-        check_finite("inputs", tensor)
+        check_finite(name, tensor)
     return len(images[0])
 
 
@@ -58,6 +62,7 @@ def check_baselines(baselines: Any, inputs: Sequence[Tensor]) -> tuple[float | T
     given = tuple(baselines) if isinstance(baselines, (tuple, list)) else (baselines,)
     if len(given) != len(inputs):
         raise ValueError(expected("baselines", f"one for each of {len(inputs)} inputs", len(given)))
+    given = tuple(0.0 if baseline is None else baseline for baseline in given)
     for baseline, tensor in zip(given, inputs, strict=True):
         _check_baseline(baseline, tensor)
     return given
@@ -73,6 +78,18 @@ def _check_baseline(baseline: Any, tensor: Tensor) -> None:
         except RuntimeError as error:
             what = f"a tensor that broadcasts to the input's shape {tuple(tensor.shape)}"
             raise ValueError(expected("baselines", what, describe(baseline))) from error
+
+
+def check_outputs(outputs: Any, images: int) -> Tensor:
+    """Return a model's outputs if they are a tensor with one row for each image.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    if not isinstance(outputs, Tensor) or outputs.ndim == 0 or len(outputs) != images:
+        what = f"to give a tensor with one row for each of {images} images"
+        raise ValueError(expected("the model", what, describe(outputs)))
+    return outputs
 
 
 def feature_maps(output: Any, images: int, reshape_transform: Transform | None = None) -> Tensor:

@@ -74,7 +74,7 @@ class ClusterCamConfig:
     n_eigenvectors: int | None = None
 
     def __post_init__(self) -> None:
-        check_integer("n_clusters", self.n_clusters, 1)
+        check_integer("n_clusters", self.n_clusters, 1, note="the number of channels")
         check_choice("clustering", self.clustering, ("kmeans", "spectral"))
         check_number("beta", self.beta, 0.0, 1.0)
         check_choice("combine", self.combine, ("base_scissors", "score"))
@@ -103,7 +103,7 @@ class ClusterCamConfig:
         return "probability" if self.combine == "base_scissors" else "logit"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClusterCamResult(CamResult):
     """Cluster-CAM's result.
 
@@ -150,7 +150,7 @@ def cluster_cam(maps: Tensor, score: Score, config: ClusterCamConfig) -> Cluster
     if config.combine == "score":
         weights = softmax_weights(scores)
     else:
-        weights = base_scissors_weights(base, scissors, config.beta, clusters)
+        weights = base_scissors_weights(base, scissors, config.beta, clusters, dtype=scores.dtype)
     return ClusterCamResult(
         "cluster-cam",
         fuse(weights.transpose(1, 2), means),

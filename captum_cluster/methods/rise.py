@@ -37,8 +37,7 @@ class RiseConfig:
     def __post_init__(self) -> None:
         check_integer("n_masks", self.n_masks, 1)
         check_integer("grid_size", self.grid_size, 1)
-        check_number("mask_probability", self.mask_probability, 0.0, open_low=True)
-        check_number("mask_probability", self.mask_probability, 0.0, 1.0)
+        check_number("mask_probability", self.mask_probability, 0.0, 1.0, open_low=True)
         check_score_function(self.score_function)
         check_integer("random_state", self.random_state, 0, 2**32 - 1)
 

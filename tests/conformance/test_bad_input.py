@@ -165,7 +165,11 @@ def test_a_target_out_of_range(case, face, label):
 @every_face
 @pytest.mark.parametrize(
     ("n_clusters", "what"),
-    [(0, "at least 1"), (-2, "at least 1"), (13, "from 1 to the number of channels (12)")],
+    [
+        (0, "from 1 to the number"),
+        (-2, "from 1 to the number"),
+        (13, "from 1 to the number of channels (12)"),
+    ],
 )
 def test_a_number_of_clusters_out_of_range(case, face, n_clusters, what):
     model = net()
@@ -361,3 +365,31 @@ def test_a_model_that_does_not_give_one_row_for_each_image(case):
         case.attribute(lambda x: model(x).sum(), model.relu2, batch(), 1)
     with pytest.raises(ValueError, match=r"^Expected the model to give a tensor with one row"):
         case.attribute(lambda x: {"logits": model(x)}, model.relu2, batch(), 1)
+
+
+class Answer(torch.nn.Module):
+    """A network that gives its logits in a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = net()
+
+    def forward(self, x):
+        return {"logits": self.net(x)}
+
+
+@every_case
+def test_a_model_that_gives_a_dictionary(case):
+    model = Answer().eval()
+    words = "Expected the model to give a tensor with one row for each of 3 images"
+    with pytest.raises(ValueError, match=words):
+        case.cam(model, [model.net.relu2])(batch())
+    with pytest.raises(ValueError, match=words):
+        case.attribute(model, model.net.relu2, batch(), 1)
+
+
+@every_case
+def test_a_model_without_parameters(case):
+    model = torch.nn.Sequential(torch.nn.ReLU())
+    with pytest.raises(ValueError, match="^Expected model to be a module with parameters"):
+        case.cam(model, [model[0]])

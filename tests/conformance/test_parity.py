@@ -1,12 +1,14 @@
 """Both faces give the same maps, and Score-CAM those of pytorch-grad-cam's own class."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import pytorch_grad_cam
 import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchvision.models import resnet18
 
-from captum_cluster import ScoreCAM
+from captum_cluster import ClusterCAM, LayerClusterCam, ScoreCAM
 from tests.conformance.cases import CASES, ids
 from tests.helpers.nets import SmallNet, TokenNet, images
 
@@ -96,3 +98,66 @@ def test_score_cam_is_that_of_pytorch_grad_cam_on_a_resnet(capsys):
     torch.testing.assert_close(torch.tensor(ours(x, targets([label]))), expected, rtol=0, atol=1e-5)
     assert expected.std() > 0.01
     capsys.readouterr()
+
+
+class Parts(torch.nn.Module):
+    """Gives its maps in a tuple or in a dictionary."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x):
+        return {"maps": x} if self.kind is dict else (x, x.sum(dim=1))
+
+
+@pytest.mark.parametrize(("kind", "key"), [(dict, "maps"), (tuple, 0)])
+def test_reshape_transform_takes_what_the_layer_gives_in_both_faces(kind, key):
+    small = SmallNet().double().eval()
+    parts = Parts(kind)
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.small, self.parts = small, parts
+
+        def forward(self, x):
+            found = self.parts(small.relu1(small.bn1(small.conv1(x))))[key]
+            return small.fc(small.pool(small.relu2(small.conv2(found))).flatten(1))
+
+    model, x = Net().eval(), images(2)
+    cam = ClusterCAM(model, [parts], lambda found: found[key], n_clusters=3)
+    cam(x, [ClassifierOutputTarget(1)] * 2)
+    ours = LayerClusterCam(model, parts, reshape_transform=lambda found: found[key])
+    maps = ours.attribute(x, 1, n_clusters=3)
+    assert torch.allclose(cam.results[0].maps, maps, atol=1e-12)
+    assert torch.allclose(
+        maps, LayerClusterCam(model, small.relu1).attribute(x, 1, n_clusters=3), atol=1e-12
+    )
+
+
+def test_the_classes_can_be_subclassed():
+    class Captum(LayerClusterCam):
+        def attribute(self, *args, **kwargs):
+            return 2 * super().attribute(*args, **kwargs)
+
+    class Cam(ClusterCAM):
+        pass
+
+    model, x = SmallNet().double().eval(), images(2)
+    once = LayerClusterCam(model, model.relu2).attribute(x, 1)
+    assert torch.equal(Captum(model, model.relu2).attribute(x, 1), 2 * once)
+    targets = [ClassifierOutputTarget(1)] * 2
+    assert (
+        Cam(model, [model.relu2])(x, targets) == ClusterCAM(model, [model.relu2])(x, targets)
+    ).all()
+
+
+def test_threads_do_not_disturb_each_other():
+    model = SmallNet().double().eval()
+    inputs = [images(1, seed=seed) for seed in range(6)]
+    cam = LayerClusterCam(model, model.relu2)
+    alone = [cam.attribute(x, 1) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda x: cam.attribute(x, 1), inputs * 5))
+    assert all(torch.equal(maps, alone[i % 6]) for i, maps in enumerate(together))

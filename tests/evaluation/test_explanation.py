@@ -10,7 +10,7 @@ from torchvision.models import resnet18
 
 from captum_cluster import LayerClusterCam, explain
 from captum_cluster.evaluation import LoadedModel
-from tests.helpers.nets import SmallNet, images
+from tests.helpers.nets import OneLogitNet, SmallNet, TokenNet, images
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +144,48 @@ def test_bad_models_targets_and_methods(photo):
     dense = torch.nn.Conv2d(3, 4, 3).eval()
     with pytest.raises(ValueError, match=r"Expected the model to give logits of shape \(1,L\)"):
         explain(dense, image)
+
+
+@pytest.mark.parametrize("method", ["cluster-cam", "gradcam"])
+def test_reshape_transform(method):
+    net = TokenNet().float().eval()
+    image = images(1, size=(8, 12), dtype=torch.float32)
+    with pytest.raises(ValueError, match="reshape_transform"):
+        explain(net, image, method, layer="block")
+    options = {"n_clusters": 3} if method == "cluster-cam" else {}
+    one = explain(
+        net, image, method, layer="block", reshape_transform=net.reshape_transform, **options
+    )
+    assert one.saliency().shape == (8, 12)
+
+
+@pytest.mark.parametrize("method", ["cluster-cam", "grad-cam", "hirescam", "eigencam", "fullgrad"])
+def test_a_layer_without_maps_is_refused_for_every_method(method, model, photo):
+    with pytest.raises(
+        ValueError, match=r"Expected layer to give feature maps of shape \(N,C,h,w\)"
+    ):
+        explain(model, photo, method, layer="fc")
+
+
+def test_pictures_of_16_bits_are_scaled_and_not_clipped(model, tmp_path):
+    ramp = Image.fromarray((np.arange(224 * 224).reshape(224, 224) + 5000).astype(np.uint16))
+    ramp.save(tmp_path / "ramp.png")
+    from_picture, from_path = explain(model, ramp), explain(model, tmp_path / "ramp.png")
+    assert torch.equal(from_picture.subject.inputs, from_path.subject.inputs)
+    assert len(from_picture.subject.picture.unique()) > 50
+
+
+def test_the_probability_of_a_single_output_is_its_sigmoid():
+    net = OneLogitNet().float().eval()
+    image = images(1, size=16, dtype=torch.float32)
+    one = explain(net, image, layer="relu", n_clusters=3)
+    with torch.no_grad():
+        assert one.subject.probability == pytest.approx(float(net(image).sigmoid()), abs=1e-6)
+
+
+def test_one_warning_in_training_mode():
+    net = SmallNet().float()
+    with pytest.warns(UserWarning, match="training mode") as caught:
+        explain(net, images(1, size=16, dtype=torch.float32))
+    assert [warning.filename for warning in caught] == [__file__]
+    assert net.training

@@ -65,3 +65,10 @@ def test_errors():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
     with pytest.raises(ValueError, match="without a convolution"):
         find_layer(flat, torch.rand(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize("name", ["swin_t", "vit_b_32"])
+def test_transformers_need_a_layer(name):
+    model = torchvision.models.get_model(name, weights=None).eval()
+    with pytest.raises(ValueError, match="Expected layer to be given for a transformer"):
+        find_layer(model, torch.rand(1, 3, 224, 224))

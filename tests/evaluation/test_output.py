@@ -52,3 +52,22 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(PermissionError, match="can be written to"):
         check_directory(tmp_path / "new")
     tmp_path.chmod(0o700)
+
+
+def test_a_directory_in_the_place_of_a_file_stops_before_anything_is_moved(tmp_path):
+    (tmp_path / "b.txt").mkdir()
+    with (
+        pytest.raises(IsADirectoryError, match=r"free for a file.*b\.txt"),
+        staged(tmp_path) as stage,
+    ):
+        (stage / "a.txt").write_text("a")
+        (stage / "b.txt").write_text("b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_what_is_no_path_and_a_link_to_nowhere(tmp_path):
+    with pytest.raises(TypeError, match="Expected output to be the path of a directory"):
+        check_directory(None)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(NotADirectoryError, match="link"):
+        check_directory(tmp_path / "link")

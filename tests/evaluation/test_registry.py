@@ -69,3 +69,39 @@ def test_warm_up_leaves_random_state_alone():
     torch.manual_seed(1)
     warm_up("cluster-cam")
     assert torch.equal(torch.rand(3), draw)
+
+
+class Later(torch.nn.Module):
+    """A network whose second pass raises."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.calls = net, 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > 1:
+            raise IndexError("second pass")
+        return self.net(x)
+
+
+@pytest.mark.parametrize("name", ["ablationcam", "scorecam", "score-cam"])
+def test_a_method_that_fails_leaves_the_model_alone(name, net):
+    model = Later(net).eval()
+    before = [type(module) for module in model.modules()]
+    image = images(1, size=16, dtype=torch.float32)
+    with pytest.raises((RuntimeError, IndexError), match="second pass"):
+        run_method(name, model, net.relu2, image, 0)
+    assert [type(module) for module in model.modules()] == before
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["grad-cam", "gradcam", "gradcam++", "layercam", "eigengradcam"])
+def test_stock_methods_explain_frozen_models_and_in_inference_mode(name, net):
+    image = images(1, size=16, dtype=torch.float32)
+    free = run_method(name, net, net.relu2, image, 0).maps
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    assert torch.allclose(run_method(name, net, net.relu2, image, 0).maps, free, atol=1e-6)
+    with torch.inference_mode():
+        assert torch.allclose(run_method(name, net, net.relu2, image, 0).maps, free, atol=1e-6)

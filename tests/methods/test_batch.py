@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from captum_cluster._checks import LayerError
-from captum_cluster.methods import check_baselines, check_images, feature_maps
+from captum_cluster.methods import check_baselines, check_images, check_outputs, feature_maps
 from tests.helpers import nets
 
 IMAGES = nets.images(2, 3, (4, 5))
@@ -140,7 +140,7 @@ def test_check_baselines_of_the_wrong_number(given, inputs):
 
 @pytest.mark.parametrize(
     ("given", "got"),
-    [(True, "True"), ("zero", "'zero' (str)"), ((None,), "None (NoneType)"), (1j, "1j")],
+    [(True, "True"), ("zero", "'zero' (str)"), (1j, "1j")],
 )
 def test_check_baselines_of_other_types(given, got):
     assert message(TypeError, check_baselines, given, (IMAGES,)) == (
@@ -240,4 +240,17 @@ def test_images_of_integers_are_refused():
     assert message(TypeError, check_images, (torch.ones(1, 3, 4, 4, dtype=torch.uint8),)) == (
         "Expected inputs to be images of a floating-point dtype, as a mask scales them, "
         "but got a tensor of shape (1, 3, 4, 4) and dtype torch.uint8."
+    )
+
+
+def test_no_baseline_for_one_of_several_inputs_is_zero():
+    given = check_baselines((0.5, None), (IMAGES, torch.ones(2, 7)))
+    assert given == (0.5, 0.0)
+
+
+@pytest.mark.parametrize("outputs", [{"logits": 1}, torch.tensor(1.0), torch.ones(3, 2)], ids=str)
+def test_check_outputs(outputs):
+    assert check_outputs(torch.ones(2, 5), 2).shape == (2, 5)
+    assert message(ValueError, check_outputs, outputs, 2).startswith(
+        "Expected the model to give a tensor with one row for each of 2 images, but got "
     )

@@ -446,14 +446,26 @@ def test_defaults():
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"n_clusters": 0}, ValueError, "n_clusters to be an integer of at least 1, but got 0."),
-        ({"n_clusters": -2}, ValueError, "n_clusters to be an integer of at least 1, but got -2."),
+        (
+            {"n_clusters": 0},
+            ValueError,
+            "n_clusters to be an integer from 1 to the number of channels, but got 0.",
+        ),
+        (
+            {"n_clusters": -2},
+            ValueError,
+            "n_clusters to be an integer from 1 to the number of channels, but got -2.",
+        ),
         (
             {"n_clusters": True},
             TypeError,
-            "n_clusters to be an integer of at least 1, but got True.",
+            "n_clusters to be an integer from 1 to the number of channels, but got True.",
         ),
-        ({"n_clusters": 3.0}, TypeError, "n_clusters to be an integer of at least 1, but got 3.0."),
+        (
+            {"n_clusters": 3.0},
+            TypeError,
+            "n_clusters to be an integer from 1 to the number of channels, but got 3.0.",
+        ),
         (
             {"clustering": "ward"},
             ValueError,

@@ -227,17 +227,17 @@ def test_defaults():
         (
             {"mask_probability": 0},
             ValueError,
-            "Expected mask_probability to be a number above 0, but got 0.",
+            "Expected mask_probability to be a number above 0 and at most 1, but got 0.",
         ),
         (
             {"mask_probability": 1.5},
             ValueError,
-            "Expected mask_probability to be a number from 0 to 1, but got 1.5.",
+            "Expected mask_probability to be a number above 0 and at most 1, but got 1.5.",
         ),
         (
             {"mask_probability": float("nan")},
             ValueError,
-            "Expected mask_probability to be a number above 0, but got nan.",
+            "Expected mask_probability to be a number above 0 and at most 1, but got nan.",
         ),
         (
             {"score_function": "softmax"},

@@ -204,13 +204,14 @@ def cluster_means(maps: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
 
 def _as_points(maps: Tensor, map_scale: str) -> Array:
     """Return maps (C,h,w) as float64 rows (C, h*w), of unit length if wanted."""
-    points: Array = maps.detach().flatten(1).double().cpu().numpy()
+    points: Array = maps.detach().flatten(1).cpu().double().numpy()
     # Adding 0 turns -0 into 0, so that the two count as one value.
     points = points + 0.0
     if map_scale == "unit":
         norms = np.linalg.norm(points, axis=1, keepdims=True)
         # Rounded, so that maps of one shape and different strength are one and the same.
-        points = np.round(points / np.where(norms > 0, norms, 1.0), 12)
+        digits = 12 if maps.dtype == torch.float64 else 6
+        points = np.round(points / np.where(norms > 0, norms, 1.0), digits) + 0.0
     return points
 
 

@@ -147,7 +147,6 @@ class MaskedScorer:
         with torch.no_grad():
             chunks = [self._score(masks, pairs[start : start + step]) for start in starts]
         scores = torch.cat(chunks)
-        self._check(scores, pairs)
         index = index.to(scores.device)
         missing = torch.full((), torch.nan, dtype=scores.dtype, device=scores.device)
         return torch.where((index >= 0)[..., None], scores[index.clamp(min=0)], missing)
@@ -157,7 +156,9 @@ class MaskedScorer:
         rows = pairs[:, 0]
         masked = tuple(self._mask(i, masks, pairs) for i in range(len(self.inputs)))
         outputs = self.forward(masked, rows)
-        return self.select(read_scores(outputs, self.score_function), rows)
+        scores = self.select(read_scores(outputs, self.score_function), rows)
+        self._check(scores, pairs)
+        return scores
 
     def _mask(self, number: int, masks: Masks, pairs: Tensor) -> Tensor:
         """Return input ``number`` for the pairs (P,2), masked if it is an image."""
@@ -179,6 +180,6 @@ class MaskedScorer:
         good = torch.isfinite(scores).all(dim=1)
         if not bool(good.all()):
             image, mask = pairs[int((~good).nonzero()[0])].tolist()
-            what = f"finite for every masked image ({len(scores)} of them)"
+            what = "finite for every masked image"
             got = f"NaN or infinity for mask {mask} of image {image}"
             raise ValueError(expected("the model's scores", what, got))

@@ -203,6 +203,6 @@ def _call(function: OutputTarget, output: Tensor) -> Tensor:
         what = f"to fit one image's output of shape {tuple(output.shape)}"
         raise TargetError(expected("target", what, f"IndexError: {error}")) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
-        what = "to give one number for one image's output"
+        what = "to give a tensor with one number for one image's output"
         raise TargetError(expected("the target callable", what, describe(value)))
     return value.reshape(())

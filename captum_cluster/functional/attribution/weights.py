@@ -39,7 +39,14 @@ def base_and_scissors(scores: Tensor) -> tuple[Tensor, Tensor]:
     return base, torch.where(alone, -1, scissors)
 
 
-def base_scissors_weights(base: Tensor, scissors: Tensor, beta: float, clusters: int) -> Tensor:
+def base_scissors_weights(
+    base: Tensor,
+    scissors: Tensor,
+    beta: float,
+    clusters: int,
+    *,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
     """Return the coefficient of each cluster map: beta for base, beta - 1 for scissors.
 
     With a single cluster (``scissors`` -1) the map is beta times the cluster's. Where all scores
@@ -50,9 +57,10 @@ def base_scissors_weights(base: Tensor, scissors: Tensor, beta: float, clusters:
         scissors: LongTensor (N,T), -1 for none.
         beta: Balance from 0 to 1.
         clusters: Number of clusters K.
+        dtype: Of the result.
 
     Returns:
-        (N,K,T) float64.
+        (N,K,T).
 
     Example:
         >>> base, scissors = torch.tensor([[1]]), torch.tensor([[2]])
@@ -63,8 +71,8 @@ def base_scissors_weights(base: Tensor, scissors: Tensor, beta: float, clusters:
         Feng et al. 2023, "Cluster-CAM", equation 22.
     """
     numbers = torch.arange(clusters, device=base.device)[None, :, None]
-    is_base = (numbers == base[:, None]).double()
-    is_scissors = (numbers == scissors[:, None]).double()
+    is_base = (numbers == base[:, None]).to(dtype)
+    is_scissors = (numbers == scissors[:, None]).to(dtype)
     return beta * is_base - (1 - beta) * is_scissors
 
 

@@ -305,7 +305,7 @@ def test_scores_that_are_not_finite(bad):
     with pytest.raises(ValueError, match="the model's scores") as raised:
         scorer(MapMasks(maps))
     assert str(raised.value) == (
-        "Expected the model's scores to be finite for every masked image (6 of them), but got "
+        "Expected the model's scores to be finite for every masked image, but got "
         "NaN or infinity for mask 0 of image 1."
     )
 

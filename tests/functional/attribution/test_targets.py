@@ -256,5 +256,6 @@ def test_no_target_for_several_outputs():
 )
 def test_a_callable_that_gives_no_number(function, got):
     assert message(read, select_each(function, images=4)) == (
-        f"Expected the target callable to give one number for one image's output, but got {got}."
+        "Expected the target callable to give a tensor with one number for one image's output, "
+        f"but got {got}."
     )
