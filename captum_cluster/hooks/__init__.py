@@ -1,0 +1,28 @@
+"""Look into a model while it runs, and leave it as it was found.
+
+The only room that registers hooks. Every context manager here takes back what it did when it is
+left, also when the model raises.
+"""
+
+from captum_cluster.hooks.capturing import Capture, capture
+from captum_cluster.hooks.keeping import (
+    check_layer,
+    grads_kept,
+    modes_kept,
+    structure_kept,
+    untouched,
+)
+from captum_cluster.hooks.observing import ForwardCount, count_forwards, trace_shapes
+
+__all__ = [
+    "Capture",
+    "ForwardCount",
+    "capture",
+    "check_layer",
+    "count_forwards",
+    "grads_kept",
+    "modes_kept",
+    "structure_kept",
+    "trace_shapes",
+    "untouched",
+]

@@ -1,0 +1,191 @@
+"""Capture what goes through layers: activations, and gradients without touching ``.grad``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_cluster._checks import LayerError, expected
+
+
+@dataclass
+class Capture:
+    """What went through some layers in the last forward pass.
+
+    Attributes:
+        gradients: Whether the passes keep their graph, for ``gradients_of``.
+        outputs: For each layer a copy of what it gave (or took) in its last call.
+        nodes: With ``gradients``, the tensors of the same call in the graph.
+        thread: The thread whose passes are captured; those of others are let through.
+    """
+
+    gradients: bool = False
+    outputs: dict[int, Any] = field(default_factory=dict)
+    nodes: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
+    thread: int = field(default_factory=threading.get_ident)
+
+    def output(self, number: int) -> Any:
+        """Return what layer ``number`` gave in its last call, whatever it is, detached.
+
+        Raises:
+            LayerError: The layer was not called.
+        """
+        if number not in self.outputs:
+            raise LayerError(
+                expected("layer", "a module that the forward pass calls", "one that it does not")
+            )
+        return self.outputs[number]
+
+    def activations(self, number: int) -> tuple[Tensor, ...]:
+        """Return the tensors that layer ``number`` gave (or took), detached.
+
+        A layer that was called several times gives those of its last call.
+
+        Raises:
+            LayerError: The layer was not called, or gave no tensors.
+        """
+        found = self.output(number)
+        tensors = tuple(part for part in _parts(found) if isinstance(part, Tensor))
+        if not tensors:
+            what = "a module that gives a tensor or a tuple of tensors"
+            got = f"one that gives {type(found).__name__}"
+            advice = " Pass reshape_transform=, a function of it that returns the maps (N,C,h,w)."
+            raise LayerError(expected("layer", what, got) + advice)
+        return tensors
+
+    def gradients_of(
+        self, values: Tensor, number: int, *, retain_graph: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Return the gradient of the sum of ``values`` at each tensor of layer ``number``.
+
+        Zeros where a tensor does not influence the values.
+
+        Args:
+            values: Any shape, computed from the captured pass.
+            number: The layer's place in the list given to ``capture``.
+            retain_graph: Keep the graph for another call.
+
+        Raises:
+            LayerError: The layer was not called.
+            RuntimeError: The pass was not captured with gradients.
+        """
+        if not self.gradients:
+            raise RuntimeError(expected("gradients", "True for capture()", "False"))
+        self.activations(number)
+        nodes = self.nodes[number]
+        gradients = [torch.zeros_like(node) for node in nodes]
+        places = [place for place, node in enumerate(nodes) if node.requires_grad]
+        if values.requires_grad and places:
+            with torch.enable_grad():
+                total = values.sum()
+            found = torch.autograd.grad(
+                total, [nodes[place] for place in places], None, retain_graph, allow_unused=True
+            )
+            for place, gradient in zip(places, found, strict=True):
+                gradients[place] = gradients[place] if gradient is None else gradient
+        return tuple(gradients)
+
+
+@contextmanager
+def capture(
+    layers: Sequence[nn.Module], *, of_input: bool = False, gradients: bool = False
+) -> Iterator[Capture]:
+    """Capture what some layers give in the forward passes made inside the context.
+
+    The activations are copies, so an in-place operation behind the layer (a ReLU) does not
+    change them. With ``gradients`` the passes are made with autograd on, the rest of the network
+    works on a copy (so that operation does not break the graph either), and frozen parameters
+    are no hindrance: where nothing before the layer needs a gradient the graph starts at it.
+    Passes that other threads make with the same model are not captured.
+
+    Args:
+        layers: Modules of the model.
+        of_input: Capture what the layers take instead of what they give.
+        gradients: Keep the graph.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True))
+        >>> with torch.no_grad(), capture([net[0]]) as captured:
+        ...     _ = net(torch.zeros(1, 1, 4, 4))
+        >>> captured.activations(0)[0].shape
+        torch.Size([1, 2, 4, 4])
+    """
+    captured = Capture(gradients)
+    with ExitStack() as stack:
+        for number, layer in enumerate(layers):
+            hook = _capture_hook(captured, number)
+            if of_input:
+                handle = layer.register_forward_pre_hook(_input_hook(hook), with_kwargs=True)
+            else:
+                handle = layer.register_forward_hook(lambda _, __, out, hook=hook: hook(out))
+            stack.callback(handle.remove)
+        if gradients:
+            stack.enter_context(torch.enable_grad())
+        yield captured
+
+
+def _capture_hook(captured: Capture, number: int) -> Callable[[Any], Any]:
+    """Return a function that keeps what a layer gives, and gives what is passed on instead."""
+
+    def keep(value: Any) -> Any:
+        if threading.get_ident() != captured.thread:
+            return None
+        captured.outputs[number] = _copied(value)
+        if not captured.gradients:
+            return None
+        kept = [_in_graph(part) for part in _parts(value)]
+        captured.nodes[number] = tuple(part for part in kept if isinstance(part, Tensor))
+        if not kept:
+            return None
+        passed = [part.clone() if isinstance(part, Tensor) else part for part in kept]
+        return passed[0] if isinstance(value, Tensor) else _like(value, passed)
+
+    return keep
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    """Return the parts of a tuple or list, the one part of a tensor, none of anything else."""
+    if isinstance(value, Tensor):
+        return (value,)
+    return tuple(value) if isinstance(value, (tuple, list)) else ()
+
+
+def _like(value: Any, parts: list[Any]) -> Any:
+    """Return other parts in the container that ``value`` is."""
+    # A named tuple is built from its fields, other containers from one iterable.
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy with all tensors detached, however deep in tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(part) for key, part in value.items()}
+    parts = _parts(value)
+    return _like(value, [_copied(part) for part in parts]) if parts else value
+
+
+def _input_hook(keep: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return a hook that keeps a layer's positional and keyword inputs, in that order."""
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        passed = keep((*args, *kwargs.values()))
+        if passed is None:
+            return None
+        return passed[: len(args)], dict(zip(kwargs, passed[len(args) :], strict=True))
+
+    return hook
+
+
+def _in_graph(part: Any) -> Any:
+    """Return a floating-point tensor that needs a gradient; anything else as it is."""
+    if not isinstance(part, Tensor) or part.requires_grad or not part.is_floating_point():
+        return part
+    return part.detach().requires_grad_()

@@ -1,0 +1,169 @@
+"""Leave a model as it was found: modes, gradients, submodules, hooks, random state."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+from captum_cluster._checks import LayerError, expected
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Put back the training flag of each submodule, whatever is done to it inside the context.
+
+    Example:
+        >>> net = nn.Sequential(nn.Dropout().eval(), nn.Linear(2, 2))
+        >>> with modes_kept(net):
+        ...     _ = net.eval()
+        >>> net.training, net[0].training
+        (True, False)
+    """
+    before = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        # Flags are set one by one: `train()` may be overridden to freeze parts of a model.
+        for module, mode in before:
+            module.training = mode
+
+
+@contextmanager
+def grads_kept(model: nn.Module) -> Iterator[None]:
+    """Put back the ``.grad`` of each parameter: for stock methods that call ``backward()``.
+
+    Example:
+        >>> net = nn.Linear(2, 1)
+        >>> with grads_kept(net):
+        ...     net(torch.ones(1, 2)).sum().backward()
+        >>> net.weight.grad is None
+        True
+    """
+    before = [(parameter, parameter.grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in before:
+            parameter.grad = None
+        yield
+    finally:
+        for parameter, grad in before:
+            parameter.grad = grad
+
+
+@contextmanager
+def structure_kept(model: nn.Module) -> Iterator[None]:
+    """Put back submodules and forward hooks: for stock methods that replace or add some.
+
+    Example:
+        >>> net = nn.Sequential(nn.ReLU())
+        >>> with structure_kept(net):
+        ...     net[0] = nn.Sigmoid()
+        >>> type(net[0]).__name__
+        'ReLU'
+    """
+    kinds = ("_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    before = [
+        (vars(module)[kind], dict(vars(module)[kind]))
+        for module in model.modules()
+        for kind in kinds
+    ]
+    try:
+        yield
+    finally:
+        for now, then in before:
+            now.clear()
+            now.update(then)
+
+
+@contextmanager
+def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
+    """Run a model in eval mode, and leave modes and random state as they were.
+
+    A model that was in training mode is explained in eval mode, with a warning: batch
+    statistics and dropout would make each image's map depend on the others and on chance.
+
+    Args:
+        model: A module, a bound method of one (``model.forward``), or another callable. The
+            modules behind the last cannot be known; they run in the mode they are in.
+        layer: A module of the model: where the model itself is not known, there is a warning if
+            this one is in training mode.
+
+    Example:
+        >>> net = nn.Sequential(nn.Dropout(), nn.Linear(2, 2)).eval()
+        >>> _ = net[0].train()
+        >>> with untouched(net):
+        ...     net[0].training
+        False
+        >>> net.training, net[0].training
+        (False, True)
+    """
+    owner = _owner(model)
+    modules = [] if owner is None else list(owner.modules())
+    if modules and modules[0].training:
+        _warn("The model is in training mode. It is explained in eval mode, and put back after.")
+    elif owner is None and layer is not None and layer.training:
+        _warn(
+            "The layer is in training mode, and the model behind forward_func cannot be put into "
+            "eval mode: call its eval() first, or pass the model itself."
+        )
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(owner)))
+        if owner is not None:
+            stack.enter_context(modes_kept(owner))
+        for module in modules:
+            module.training = False
+        yield
+
+
+def _warn(message: str) -> None:
+    """Warn at the first caller outside this package and its hosts."""
+    ours = {"captum_cluster", "captum", "pytorch_grad_cam", "contextlib"}
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ours:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level + 1)
+
+
+def _owner(model: object) -> nn.Module | None:
+    """Return the module behind a model or a bound method of one; None for other callables."""
+    owner = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _cuda_devices(model: nn.Module | None) -> list[int]:
+    """Return the numbers of the GPUs that the parameters are on."""
+    if model is None or not torch.cuda.is_available():
+        return []
+    devices = {parameter.device for parameter in model.parameters()}
+    return sorted(device.index for device in devices if device.type == "cuda")
+
+
+def check_layer(model: object, layer: object, name: str = "layer") -> None:
+    """Check that a layer is a module, and inside the model where the model's modules are known.
+
+    Args:
+        model: The model, or a function of its inputs.
+        layer: The layer.
+        name: The face's name for it, for the messages.
+
+    Raises:
+        TypeError: The layer is no module.
+        LayerError: It is not one of the model's modules.
+
+    Example:
+        >>> check_layer(nn.Linear(2, 2), nn.Linear(2, 2))
+        Traceback (most recent call last):
+        captum_cluster._checks.LayerError: Expected layer to be a module of the model (Linear), \
+but got a Linear that is not in it.
+    """
+    if not isinstance(layer, nn.Module):
+        what = "an nn.Module of the model"
+        raise TypeError(expected(name, what, type(layer).__name__))
+    owner = _owner(model)
+    if owner is not None and all(layer is not module for module in owner.modules()):
+        what = f"a module of the model ({type(owner).__name__})"
+        raise LayerError(expected(name, what, f"a {type(layer).__name__} that is not in it"))

@@ -1,0 +1,76 @@
+"""Watch a model run: how many images it takes, and what its modules give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_cluster.hooks.keeping import untouched
+
+
+@dataclass
+class ForwardCount:
+    """How many images a model has taken since counting began."""
+
+    images: int = 0
+    calls: int = 0
+
+
+@contextmanager
+def count_forwards(model: nn.Module) -> Iterator[ForwardCount]:
+    """Count the images (and the calls) that go through a model inside the context.
+
+    Example:
+        >>> net = nn.Flatten()
+        >>> with count_forwards(net) as count:
+        ...     _ = net(torch.zeros(3, 2)), net(torch.zeros(1, 2))
+        >>> count.images, count.calls
+        (4, 2)
+    """
+    count = ForwardCount()
+
+    def tally(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        first = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
+        count.images += 1 if first is None or first.ndim == 0 else len(first)
+        count.calls += 1
+
+    handle = model.register_forward_pre_hook(tally, with_kwargs=True)
+    try:
+        yield count
+    finally:
+        handle.remove()
+
+
+def trace_shapes(model: nn.Module, inputs: Tensor) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+    """Return name, module and output shape of each module, in the order in which they finish.
+
+    Modules that give no single tensor are left out; one that is called twice counts at its last
+    call. One forward pass, in eval mode.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()).eval()
+        >>> [(name, shape) for name, _, shape in trace_shapes(net, torch.zeros(1, 1, 4, 4))]
+        [('0', (1, 2, 2, 2)), ('1', (1, 8)), ('', (1, 8))]
+    """
+    finished: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
+
+    def note(name: str, module: nn.Module, output: Any) -> None:
+        if isinstance(output, Tensor):
+            finished.pop(name, None)
+            finished[name] = (module, tuple(output.shape))
+
+    with ExitStack() as stack:
+        stack.enter_context(untouched(model))
+        stack.enter_context(torch.no_grad())
+        for name, module in model.named_modules():
+            handle = module.register_forward_hook(
+                lambda module, _, output, name=name: note(name, module, output)
+            )
+            stack.callback(handle.remove)
+        model(inputs)
+    return [(name, module, shape) for name, (module, shape) in finished.items()]
