@@ -53,8 +53,8 @@ class ClusterCamConfig:
         theta: Spectral: similarity at or below which maps are not connected.
         n_eigenvectors: Spectral: eigenvectors used; None for Q. At most C - 1 are there.
 
-    ``map_scale="unit"`` and ``beta=0.5`` are the defaults because they measured best on one half
-    of 150 photographs, and held on the other: see "Measured" in the README.
+    ``map_scale="unit"`` and ``beta=0.5`` are the defaults because they measured best on 150
+    photographs: see "Measured" in the README, also for what that does not show.
     """
 
     n_clusters: int = 6

@@ -1,4 +1,4 @@
-"""Cluster-CAM's defaults on real photographs: chosen on one half of the images, reported on both.
+"""Cluster-CAM's defaults on real photographs: each setting on both halves of the images.
 
     python -m tests.benchmarks.cluster_cam_defaults
 
