@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import sys
+import warnings
 from collections.abc import Collection
 from typing import Any
 
@@ -41,7 +43,7 @@ def describe(value: object) -> str:
     """Return a short description of a value for a message: tensors by shape, the rest by repr."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and dtype {value.dtype}"
-    text = repr(value)
+    text = " ".join(repr(value).split())
     text = text if len(text) <= 60 else text[:57] + "..."
     return f"{text} ({type(value).__name__})" if not isinstance(value, numbers.Number) else text
 
@@ -147,3 +149,12 @@ def check_finite(name: str, tensor: Tensor) -> Tensor:
         place = f" at index {where}" if where else ""
         raise ValueError(expected(name, "finite", kind + place))
     return tensor
+
+
+def warn(message: str) -> None:
+    """Warn at the first caller outside this package and its hosts."""
+    ours = {"captum_cluster", "captum", "pytorch_grad_cam", "contextlib"}
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ours:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level + 1)

@@ -386,13 +386,28 @@ class DeadBranch(nn.Module):
         return self.live(x).mean(dim=(2, 3))
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_zeros_where_a_layer_does_not_influence_the_values(frozen):
-    net = DeadBranch().requires_grad_(not frozen)
+def test_zeros_where_a_layer_does_not_influence_the_values():
+    net = DeadBranch()
     with capture([net.dead], gradients=True) as captured:
         output = net(X)
     (gradient,) = captured.gradients_of(output[:, 0], 0)
     assert torch.equal(gradient, torch.zeros(2, 2, 8, 8, dtype=torch.float64))
+
+
+class NoGradients(DeadBranch):
+    """A network that lets no gradient through, as one made for inference alone."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            return super().forward(x)
+
+
+@pytest.mark.parametrize("net", [NoGradients(), DeadBranch().requires_grad_(False)])
+def test_values_that_have_no_graph_are_an_error_and_no_zeros(net):
+    with capture([net.dead], gradients=True) as captured:
+        output = net(X)
+    with pytest.raises(RuntimeError, match="the model to let gradients through"):
+        captured.gradients_of(output[:, 0], 0)
 
 
 def test_gradients_that_were_not_asked_for():

@@ -9,6 +9,7 @@ from captum_cluster.hooks.keeping import (
     check_layer,
     grads_kept,
     modes_kept,
+    owner_of,
     structure_kept,
     untouched,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "count_forwards",
     "grads_kept",
     "modes_kept",
+    "owner_of",
     "structure_kept",
     "trace_shapes",
     "untouched",

@@ -64,7 +64,7 @@ class Capture:
     ) -> tuple[Tensor, ...]:
         """Return the gradient of the sum of ``values`` at each tensor of layer ``number``.
 
-        Zeros where a tensor does not influence the values.
+        Zeros where a tensor does not influence the values, which depend on something else.
 
         Args:
             values: Any shape, computed from the captured pass.
@@ -73,7 +73,7 @@ class Capture:
 
         Raises:
             LayerError: The layer was not called.
-            RuntimeError: The pass was not captured with gradients.
+            RuntimeError: The pass was not captured with gradients, or the model lets none through.
         """
         if not self.gradients:
             raise RuntimeError(expected("gradients", "True for capture()", "False"))
@@ -81,7 +81,10 @@ class Capture:
         nodes = self.nodes[number]
         gradients = [torch.zeros_like(node) for node in nodes]
         places = [place for place, node in enumerate(nodes) if node.requires_grad]
-        if values.requires_grad and places:
+        if places and not values.requires_grad:
+            what = "to let gradients through from its output to the layer"
+            raise RuntimeError(expected("the model", what, "an output without (torch.no_grad()?)"))
+        if places:
             with torch.enable_grad():
                 total = values.sum()
             found = torch.autograd.grad(
@@ -126,6 +129,7 @@ def capture(
                 handle = layer.register_forward_hook(lambda _, __, out, hook=hook: hook(out))
             stack.callback(handle.remove)
         if gradients:
+            stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
         yield captured
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import nn
 
-from captum_cluster._checks import LayerError, expected
+from captum_cluster._checks import LayerError, expected, warn
 
 
 @contextmanager
@@ -101,12 +99,12 @@ def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
         >>> net.training, net[0].training
         (False, True)
     """
-    owner = _owner(model)
+    owner = owner_of(model)
     modules = [] if owner is None else list(owner.modules())
     if modules and modules[0].training:
-        _warn("The model is in training mode. It is explained in eval mode, and put back after.")
+        warn("The model is in training mode. It is explained in eval mode, and put back after.")
     elif owner is None and layer is not None and layer.training:
-        _warn(
+        warn(
             "The layer is in training mode, and the model behind forward_func cannot be put into "
             "eval mode: call its eval() first, or pass the model itself."
         )
@@ -119,17 +117,14 @@ def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
         yield
 
 
-def _warn(message: str) -> None:
-    """Warn at the first caller outside this package and its hosts."""
-    ours = {"captum_cluster", "captum", "pytorch_grad_cam", "contextlib"}
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ours:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level + 1)
+def owner_of(model: object) -> nn.Module | None:
+    """Return the module behind a model or a bound method of one; None for other callables.
 
-
-def _owner(model: object) -> nn.Module | None:
-    """Return the module behind a model or a bound method of one; None for other callables."""
+    Example:
+        >>> net = nn.ReLU()
+        >>> owner_of(net.forward) is net, owner_of(lambda x: net(x))
+        (True, None)
+    """
     owner = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
     return owner if isinstance(owner, nn.Module) else None
 
@@ -163,7 +158,7 @@ but got a Linear that is not in it.
     if not isinstance(layer, nn.Module):
         what = "an nn.Module of the model"
         raise TypeError(expected(name, what, type(layer).__name__))
-    owner = _owner(model)
+    owner = owner_of(model)
     if owner is not None and all(layer is not module for module in owner.modules()):
         what = f"a module of the model ({type(owner).__name__})"
         raise LayerError(expected(name, what, f"a {type(layer).__name__} that is not in it"))
