@@ -51,6 +51,9 @@ class Score(Protocol):
     def __call__(self, masks: Masks) -> Tensor:
         """Return the scores (N,K,T) of the masked images; NaN where there is no mask."""
 
+    def read_as(self, score_function: ScoreFunction) -> Score:
+        """Return the same with another reading of the model's output."""
+
 
 @dataclass(frozen=True, eq=False)
 class CamResult:
@@ -59,17 +62,26 @@ class CamResult:
     Attributes:
         method: The method's id ("cluster-cam").
         maps: (N,T,h,w), signed, not normalised: one map for each image and target.
-        masks: The masks that were scored, rendered on demand at any size.
-        scores: (N,K,T), what the model says of each masked image; NaN where there is no mask.
         weights: (N,T,C), the coefficient of each of the layer's maps, or None where the map is
-            no linear combination of them (RISE).
+            no linear combination of them (RISE, Collection-CAM).
     """
 
     method: str
     maps: Tensor
+    weights: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedCamResult(CamResult):
+    """The result of a method that scores masked images.
+
+    Attributes:
+        masks: The masks that were scored, rendered on demand at any size.
+        scores: (N,K,T), what the model says of each masked image; NaN where there is no mask.
+    """
+
     masks: Masks
     scores: Tensor
-    weights: Tensor | None
 
     def render_masks(self, image: int, size: Sequence[int]) -> Tensor:
         """Return the masks (K,*size) in [0,1] of one image of the batch; 0 where it has fewer."""

@@ -6,8 +6,23 @@ from captum_cluster.functional.attribution.clustering import (
     spectral_embedding,
     spectral_labels,
 )
+from captum_cluster.functional.attribution.collections import (
+    Partition,
+    choose_partition,
+    collection_maps,
+    dispersion_separation,
+    map_statistics,
+    ward_partitions,
+)
+from captum_cluster.functional.attribution.labels import (
+    contrast_coefficients,
+    decomposed_contrast,
+    other_labels,
+    present_labels,
+)
 from captum_cluster.functional.attribution.masks import (
     GridMasks,
+    JoinedMasks,
     MapMasks,
     minmax,
     quantile_denoise,
@@ -17,8 +32,10 @@ from captum_cluster.functional.attribution.masks import (
     upsample,
 )
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
+from captum_cluster.functional.attribution.sufficiency import PowerMasks, sharpest_sufficient
 from captum_cluster.functional.attribution.targets import (
     TargetSelector,
+    class_indices,
     select_each,
     select_shared,
 )
@@ -32,25 +49,39 @@ from captum_cluster.functional.attribution.weights import (
 
 __all__ = [
     "GridMasks",
+    "JoinedMasks",
     "MapMasks",
     "MaskedScorer",
+    "Partition",
+    "PowerMasks",
     "TargetSelector",
     "base_and_scissors",
     "base_scissors_weights",
+    "choose_partition",
+    "class_indices",
     "cluster_means",
+    "collection_maps",
+    "contrast_coefficients",
+    "decomposed_contrast",
+    "dispersion_separation",
     "fuse",
     "kmeans_labels",
+    "map_statistics",
     "minmax",
+    "other_labels",
+    "present_labels",
     "quantile_denoise",
     "random_grids",
     "read_scores",
     "saliency",
     "select_each",
     "select_shared",
+    "sharpest_sufficient",
     "softmax_weights",
     "spectral_embedding",
     "spectral_labels",
     "spread_over_members",
     "unit_masks",
     "upsample",
+    "ward_partitions",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from captum_cluster._checks import check_number
+from captum_cluster._types import Masks
 
 
 def upsample(maps: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
@@ -98,6 +100,8 @@ class MapMasks:
         valid: (N,K) bool, or None if all are: where an image has fewer than K maps.
         normalize: Min-max each upsampled map; False keeps its values.
         align_corners: As in ``torch.nn.functional.interpolate``.
+        denoise_quantile: If given, the upsampled map is rectified, its values not above this
+            quantile of it become 0, and what is left is divided by its maximum.
 
     Example:
         >>> masks = MapMasks(torch.tensor([[[[0.0, 2.0]], [[1.0, 1.0]], [[3.0, 3.0]]]]))
@@ -113,6 +117,7 @@ class MapMasks:
     valid: Tensor | None = None
     normalize: bool = True
     align_corners: bool = False
+    denoise_quantile: float | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -122,6 +127,8 @@ class MapMasks:
     def _flat(self) -> Tensor:
         """Return where masks are 0 whatever the map's value (N,K): these share one pass."""
         flat = self.maps.flatten(2)
+        if self.denoise_quantile is not None:
+            return (flat.amin(dim=2) == flat.amax(dim=2)) | (flat.amax(dim=2) <= 0)
         if self.normalize:
             return flat.amin(dim=2) == flat.amax(dim=2)
         return (flat == 0).all(dim=2)
@@ -140,9 +147,75 @@ class MapMasks:
 
     def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
         """Return the masks (P,1,H,W) of the pairs (image, mask)."""
-        chosen = self.maps[images.to(self.maps.device), masks.to(self.maps.device)]
+        images, masks = images.to(self.maps.device), masks.to(self.maps.device)
+        chosen = self.maps[images, masks]
+        if self.denoise_quantile is not None:
+            large = upsample(chosen, size, align_corners=self.align_corners).relu()
+            noiseless = minmax(quantile_denoise(large, self.denoise_quantile))
+            # Rounding in the interpolation of a flat map would be blown up to a full mask.
+            return (noiseless * ~self._flat()[images, masks][:, None, None])[:, None]
         resize = unit_masks if self.normalize else upsample
         return resize(chosen[:, None], size, align_corners=self.align_corners)
+
+
+@dataclass(frozen=True)
+class JoinedMasks:
+    """Masks of several kinds, one after the other.
+
+    Attributes:
+        parts: For the same images, at least one.
+
+    Example:
+        >>> first = MapMasks(torch.tensor([[[[0.0, 1.0]]]]))
+        >>> joined = JoinedMasks((first, MapMasks(torch.tensor([[[[2.0], [1.0]]]]))))
+        >>> joined.shape
+        (1, 2)
+        >>> pairs, index = joined.passes()
+        >>> joined.render(pairs[:, 0], pairs[:, 1], (1, 2))[:, 0]
+        tensor([[[0., 1.]],
+        <BLANKLINE>
+                [[0., 0.]]])
+    """
+
+    parts: tuple[Masks, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of images and of masks per image."""
+        return self.parts[0].shape[0], sum(part.shape[1] for part in self.parts)
+
+    def _starts(self) -> list[int]:
+        """Return the number of the first mask of each part, and one past the last."""
+        return list(accumulate((part.shape[1] for part in self.parts), initial=0))
+
+    def passes(self) -> tuple[Tensor, Tensor]:
+        """Return the passes of all parts, image by image; see ``Masks``."""
+        pairs, index, count = [], [], 0
+        for start, part in zip(self._starts(), self.parts, strict=False):
+            own, places = part.passes()
+            pairs.append(own + torch.tensor([0, start]))
+            index.append(torch.where(places >= 0, places + count, -1))
+            count += len(own)
+        joined = torch.cat(pairs)
+        order = joined[:, 0].argsort(stable=True)
+        # The last seat is for masks that are not there.
+        seats, places = torch.cat([order.argsort(), torch.tensor([-1])]), torch.cat(index, dim=1)
+        return joined[order], seats[places]
+
+    def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
+        """Return the masks (P,1,H,W) of the pairs (image, mask)."""
+        starts = self._starts()
+        rendered: Tensor | None = None
+        for number, part in enumerate(self.parts):
+            own = (masks >= starts[number]) & (masks < starts[number + 1])
+            if not bool(own.any()):
+                continue
+            chosen = part.render(images[own], masks[own] - starts[number], size)
+            if rendered is None:
+                rendered = chosen.new_empty(len(masks), 1, *size)
+            rendered[own.to(rendered.device)] = chosen
+        assert rendered is not None  # there is no pass without a pair
+        return rendered
 
 
 def random_grids(

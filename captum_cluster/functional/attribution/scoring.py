@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ _MAX_ROWS_CPU = 128
 _MAX_ROWS_GPU = 512
 
 
-def check_score_function(score_function: Any) -> None:
+def check_score_function(score_function: Any, name: str = "score_function") -> None:
     """Check that ``score_function`` is one of the names or a callable.
 
     Raises:
@@ -33,7 +34,7 @@ def check_score_function(score_function: Any) -> None:
         ValueError: It is another string.
     """
     if not callable(score_function):
-        check_choice("score_function", score_function, SCORE_FUNCTIONS)
+        check_choice(name, score_function, SCORE_FUNCTIONS)
 
 
 def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor:
@@ -150,6 +151,10 @@ class MaskedScorer:
         index = index.to(scores.device)
         missing = torch.full((), torch.nan, dtype=scores.dtype, device=scores.device)
         return torch.where((index >= 0)[..., None], scores[index.clamp(min=0)], missing)
+
+    def read_as(self, score_function: ScoreFunction) -> MaskedScorer:
+        """Return the same with another reading of the model's output."""
+        return dataclasses.replace(self, score_function=score_function)
 
     def _score(self, masks: Masks, pairs: Tensor) -> Tensor:
         """Return the scores (P,T) of one pass over the pairs (P,2)."""

@@ -160,6 +160,33 @@ def select_shared(targets: Any, *, images: int) -> TargetSelector:
     return _from_rows(targets)
 
 
+def class_indices(selector: TargetSelector, outputs: Tensor) -> Tensor:
+    """Return targets as class indices (N,T) from 0 to L - 1, for methods that need the labels.
+
+    Args:
+        selector: The targets.
+        outputs: (N,L), or (N,) of a model with a single output.
+
+    Raises:
+        TargetError: The targets are functions, or do not fit the outputs.
+        ValueError: The outputs have more dimensions.
+
+    Example:
+        >>> class_indices(select_shared([2, -1], images=1), torch.zeros(1, 5))
+        tensor([[2, 4]])
+    """
+    if outputs.ndim not in (1, 2):
+        what = "to give one row of logits (N,L) for each image"
+        raise ValueError(expected("the model", what, f"outputs of shape {tuple(outputs.shape)}"))
+    if selector.functions is not None:
+        raise TargetError(expected("target", "a class index", "a callable"))
+    rows = torch.arange(len(outputs))
+    selector(outputs.detach(), rows)  # checks that the targets are inside the outputs
+    if selector.indices is None or outputs.ndim == 1:
+        return torch.zeros(len(outputs), 1, dtype=torch.long, device=outputs.device)
+    return (selector.indices[..., 0] % outputs.shape[1]).to(outputs.device)
+
+
 def _tensor_to_list(target: Tensor) -> Any:
     """Return one integer for a one-element tensor, else a list of integers."""
     _check_integers(target)

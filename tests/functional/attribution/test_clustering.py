@@ -1,5 +1,7 @@
 """Clusters: k-means is a fixed point, the graph is the equations', and nothing else matters."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -435,6 +437,56 @@ def test_doubling_every_map_changes_nothing(maps, n_clusters):
     for scale in (2.0**10, 2.0**-10):
         scaled = kmeans_labels(scale * maps, n_clusters)
         assert torch.equal(scaled, kmeans_labels(maps, n_clusters))
+
+
+@BOTH
+@ANY_MAPS
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=12), st.integers(0, 9), st.randoms())
+def test_more_clusters_than_distinct_maps(labels_of, kinds, more, random):
+    # copies of at most seven maps, the constant ones 0, 1 and -1 among them
+    originals = torch.cat(
+        [random_maps(4), torch.arange(-1.0, 2).double()[:, None, None].expand(3, 3, 3)]
+    )
+    maps = originals[torch.tensor(kinds) + 3]
+    labels = labels_of(maps, len(set(kinds)) + more)
+    # a cluster for each distinct map, numbered in lexicographic order of the maps
+    rows = [tuple(row) for row in maps.flatten(1).tolist()]
+    numbers = {row: number for number, row in enumerate(sorted(set(rows)))}
+    assert labels.tolist() == [numbers[row] for row in rows]
+    order = list(range(len(kinds)))
+    random.shuffle(order)
+    assert torch.equal(labels_of(maps[order], len(set(kinds)) + more), labels[order])
+
+
+@NO_WARNING
+@BOTH
+@ANY_MAPS
+@given(st.lists(st.integers(-20, 20), min_size=1, max_size=12), st.integers(1, 6))
+def test_constant_maps_are_clustered_by_their_value(labels_of, values, n_clusters):
+    maps = torch.tensor(values).double()[:, None, None].expand(-1, 2, 2)
+    labels = labels_of(maps, n_clusters)
+    check_labels(labels, maps, n_clusters)
+    # exact, as the distances of 2x2 maps are those of the numbers times 2
+    assert partition(labels) == partition(labels_of(maps[:, :1, :1], n_clusters))
+    if labels_of is kmeans_labels:
+        # the nearest mean on a line: each cluster is an interval
+        runs = [label for _, label in sorted(zip(values, labels.tolist(), strict=True))]
+        changes = sum(one != other for one, other in itertools.pairwise(runs))
+        assert changes == int(labels.max())
+
+
+@BOTH
+@ANY_MAPS
+@given(map_stacks(), st.integers(1, 6), st.integers(2, 4), st.randoms())
+def test_copies_follow_their_map(labels_of, maps, n_clusters, times, random):
+    # every channel several times, in any order
+    places = list(range(len(maps))) * times
+    random.shuffle(places)
+    labels = labels_of(maps[places], n_clusters)
+    check_labels(labels, maps[places], n_clusters)
+    groups = [set(labels[[k for k, p in enumerate(places) if p == place]].tolist())
+              for place in range(len(maps))]  # fmt: skip
+    assert all(len(group) == 1 for group in groups)
 
 
 @pytest.mark.parametrize("similarity", ["euclidean", "ssim"])

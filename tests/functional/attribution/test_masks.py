@@ -4,11 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from captum_cluster.functional.attribution.collections import collection_maps
 from captum_cluster.functional.attribution.masks import (
     GridMasks,
+    JoinedMasks,
     MapMasks,
     minmax,
     quantile_denoise,
@@ -17,6 +19,8 @@ from captum_cluster.functional.attribution.masks import (
     unit_masks,
     upsample,
 )
+from captum_cluster.functional.attribution.sufficiency import PowerMasks
+from tests.helpers import collection_references, nets
 from tests.helpers import references as ref
 
 
@@ -128,7 +132,7 @@ def test_quantile_denoise_outside_the_range(quantile):
 
 
 def render_all(masks, size):
-    """What each mask of ``MapMasks`` looks like after its pass is looked up: (N,K,H,W)."""
+    """What each mask looks like after its pass is looked up: (N,K,H,W)."""
     pairs, index = masks.passes()
     rendered = masks.render(pairs[:, 0], pairs[:, 1], size)[:, 0]
     return rendered[index.clamp(min=0)]
@@ -292,3 +296,170 @@ def test_grid_masks_make_every_pass():
 def test_masks_are_frozen(masks):
     with pytest.raises(dataclasses.FrozenInstanceError):
         masks.maps = torch.zeros(1, 1, 2, 2)
+
+
+# Masks without their faintest pixels
+
+
+@pytest.mark.parametrize("quantile", [0.0, 0.1, 0.4, 0.77, 1.0])
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("shape", "size"), [((3, 4), (7, 9)), ((2, 2), (5, 3)), ((4, 4), (4, 4))])
+def test_denoised_masks_are_the_reference(quantile, final, after, shape, size):
+    channels, gradients = random_maps(6, *shape), random_maps(6, *shape, seed=1)
+    labels = torch.tensor([0, 1, 0, 2, 1, 0])
+    maps = collection_maps(channels, gradients, labels, final=final)
+    masks = MapMasks((maps if after else maps.relu())[None], denoise_quantile=quantile)
+    rendered = render_all(masks, size)[0]
+    for number in range(3):
+        members = (labels == number).nonzero()[:, 0].tolist()
+        expected = collection_references.mask(
+            channels, gradients, members, size, final, quantile, relu_after_upsampling=after
+        )
+        assert_close(rendered[number], expected)
+
+
+@pytest.mark.parametrize("name", ["relu1", "conv2", "relu2"])
+@pytest.mark.parametrize("final", [False, True])
+def test_denoised_masks_of_a_network_are_the_reference(name, final):
+    net, x = nets.SmallNet().double().eval(), nets.images(1, 3, (9, 12))[0]
+    layer = getattr(net, name)
+    channels = collection_references.activations(net, layer, x)
+    gradients = collection_references.gradients(net, layer, x, 2)
+    labels = torch.arange(len(channels)) % 2
+    maps = collection_maps(
+        torch.from_numpy(channels), torch.from_numpy(gradients), labels, final=final
+    )
+    rendered = render_all(MapMasks(maps.relu()[None], denoise_quantile=0.35), (9, 12))[0]
+    for number in range(2):
+        members = range(number, len(channels), 2)
+        expected = collection_references.mask(
+            channels, gradients, list(members), (9, 12), final, 0.35
+        )
+        assert_close(rendered[number], expected)
+
+
+def test_denoised_masks_by_hand():
+    # rectified 0 2 4 0 6, median 2: what is not above it is 0, the rest is divided by 6
+    maps = torch.tensor([[[[-1.0, 2.0, 4.0, -3.0, 6.0]]]])
+    rendered = render_all(MapMasks(maps, denoise_quantile=0.5), (1, 5))
+    assert_close(rendered[0, 0, 0], [0.0, 0.0, 4 / 6, 0.0, 1.0], atol=1e-7)
+
+
+def test_denoised_masks_keep_nothing_of_flat_and_of_negative_maps():
+    maps = torch.cat([torch.full((1, 1, 3, 7), 0.1), -random_maps(1, 1, 3, 7).abs()], dim=1)
+    maps = torch.cat([maps, torch.zeros(1, 1, 3, 7), random_maps(1, 1, 3, 7)], dim=1)
+    masks = MapMasks(maps, denoise_quantile=0.0)
+    pairs, index = masks.passes()
+    # they share the pass of a mask of zeros
+    assert pairs.tolist() == [[0, 0], [0, 3]]
+    assert index.tolist() == [[0, 0, 0, 1]]
+    # exactly 0, though the flat map is not flat to the last bit once it is enlarged
+    every = torch.arange(4)
+    rendered = masks.render(torch.zeros(4, dtype=torch.long), every, (13, 17))
+    assert rendered[:3].abs().max() == 0
+    assert rendered[3].max() == 1
+
+
+def test_denoising_depends_on_each_mask_alone():
+    maps = random_maps(2, 3, 3, 3) * torch.tensor([1.0, 100.0, 1e-4])[:, None, None]
+    whole = render_all(MapMasks(maps, denoise_quantile=0.3), (6, 6))
+    for n in range(2):
+        for k in range(3):
+            alone = MapMasks(maps[n : n + 1, k : k + 1], denoise_quantile=0.3)
+            assert torch.equal(render_all(alone, (6, 6))[0, 0], whole[n, k])
+
+
+# Masks of several kinds
+
+
+def test_joined_masks_by_hand():
+    first = MapMasks(torch.tensor([[[[0.0, 1.0]], [[3.0, 3.0]]], [[[1.0, 0.0]], [[0.0, 4.0]]]]))
+    valid = torch.tensor([[True, True], [False, True]])
+    maps = torch.tensor([[[[0.0], [2.0]], [[5.0], [5.0]]], [[[9.0], [9.0]], [[8.0], [8.0]]]])
+    joined = JoinedMasks((first, MapMasks(maps, valid)))
+    assert joined.shape == (2, 4)
+    pairs, index = joined.passes()
+    # image by image; in each the parts in order, and each part shares its own zeros
+    assert pairs.tolist() == [[0, 0], [0, 1], [0, 2], [0, 3], [1, 0], [1, 1], [1, 3]]
+    assert index.tolist() == [[0, 1, 2, 3], [4, 5, -1, 6]]
+    rendered = joined.render(pairs[:, 0], pairs[:, 1], (2, 2))[:, 0]
+    assert rendered.tolist() == [
+        [[0.0, 1.0], [0.0, 1.0]],
+        [[0.0, 0.0], [0.0, 0.0]],
+        [[0.0, 0.0], [1.0, 1.0]],
+        [[0.0, 0.0], [0.0, 0.0]],
+        [[1.0, 0.0], [1.0, 0.0]],
+        [[0.0, 1.0], [0.0, 1.0]],
+        [[0.0, 0.0], [0.0, 0.0]],
+    ]
+
+
+def test_joined_masks_of_one_part_are_that_part():
+    maps = random_maps(3, 4, 2, 2)
+    maps[1, 2] = maps[1, 0] = 1.0
+    part = MapMasks(maps, torch.arange(4) < torch.tensor([4, 3, 2])[:, None])
+    joined = JoinedMasks((part,))
+    for ours, theirs in zip(joined.passes(), part.passes(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(render_all(joined, (5, 5)), render_all(part, (5, 5)))
+
+
+def mixed_parts():
+    """Parts of different kinds and grids, for the same three images."""
+    maps = random_maps(3, 2, 2, 3)
+    maps[0, 0] = maps[2] = 0.5
+    return (
+        MapMasks(maps),
+        PowerMasks(minmax(random_maps(3, 5, 4, seed=1)), (2.0, 0.5)),
+        MapMasks(random_maps(3, 3, 4, 1, seed=2), denoise_quantile=0.3),
+        GridMasks(3, *random_grids(2, 3, 0.5, random_state=0), torch.float64),
+        JoinedMasks((MapMasks(random_maps(3, 1, 1, 2)), MapMasks(random_maps(3, 1, 3, 3)))),
+    )
+
+
+@pytest.mark.parametrize("size", [(5, 4), (8, 9)])
+def test_joined_masks_render_mixed_kinds_and_grids(size):
+    parts = mixed_parts()
+    joined = JoinedMasks(parts)
+    assert joined.shape == (3, 11)
+    expected = torch.cat([render_all(part, size) for part in parts], dim=1)
+    assert torch.equal(render_all(joined, size), expected)
+    # any pairs in any order, with and without some of the parts
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        pairs = torch.tensor([[n, k] for n in range(3) for k in range(11)])
+        pairs = pairs[torch.randperm(33, generator=generator)][: 1 + 4 * seed]
+        rendered = joined.render(pairs[:, 0], pairs[:, 1], size)
+        assert rendered.shape == (1 + 4 * seed, 1, *size)
+        assert torch.equal(rendered[:, 0], expected[pairs[:, 0], pairs[:, 1]])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.data())
+def test_passes_of_any_joined_batch(data):
+    maps, valid, normalize = data.draw(map_batches())
+    parts = [MapMasks(maps, valid, normalize)]
+    for number in range(data.draw(st.integers(0, 2))):
+        if data.draw(st.booleans()):
+            parts.append(MapMasks(maps.flip(1), valid.flip(1), denoise_quantile=0.2))
+        else:
+            parts.append(PowerMasks(maps[:, 0].abs(), (1.0,) * (number + 1)))
+    assume(any(len(part.passes()[0]) for part in parts))
+    pairs, index = JoinedMasks(tuple(parts)).passes()
+
+    listed = [tuple(pair) for pair in pairs.tolist()]
+    assert listed == sorted(set(listed))
+    # each stands for itself, and every part shares as it does alone
+    assert [int(index[pair]) for pair in listed] == list(range(len(pairs)))
+    start = 0
+    for part in parts:
+        own, places = part.passes()
+        count = part.shape[1]
+        found = index[:, start : start + count]
+        assert torch.equal(found == -1, places == -1)
+        for n, k in (places >= 0).nonzero().tolist():
+            image, number = own[places[n, k]].tolist()
+            assert listed[int(found[n, k])] == (image, start + number)
+        start += count
+    assert len(listed) == sum(len(part.passes()[0]) for part in parts)
