@@ -11,18 +11,44 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from captum_cluster._types import CamResult
-    from captum_cluster.attr import LayerClusterCam, LayerRise, LayerScoreCam
+    from captum_cluster.attr import (
+        LayerClassActivationMap,
+        LayerClusterCam,
+        LayerCollectionCam,
+        LayerMinMaxCam,
+        LayerMinMaxGradCam,
+        LayerRise,
+        LayerScoreCam,
+    )
     from captum_cluster.evaluation import compare, explain
-    from captum_cluster.grad_cam import RISE, ClusterCAM, ScoreCAM
+    from captum_cluster.grad_cam import (
+        CAM,
+        RISE,
+        ClusterCAM,
+        CollectionCAM,
+        MinMaxCAM,
+        MinMaxGradCAM,
+        MinMaxTarget,
+        ScoreCAM,
+    )
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "CAM": "captum_cluster.grad_cam",
     "CamResult": "captum_cluster._types",
     "ClusterCAM": "captum_cluster.grad_cam",
+    "CollectionCAM": "captum_cluster.grad_cam",
+    "LayerClassActivationMap": "captum_cluster.attr",
     "LayerClusterCam": "captum_cluster.attr",
+    "LayerCollectionCam": "captum_cluster.attr",
+    "LayerMinMaxCam": "captum_cluster.attr",
+    "LayerMinMaxGradCam": "captum_cluster.attr",
     "LayerRise": "captum_cluster.attr",
     "LayerScoreCam": "captum_cluster.attr",
+    "MinMaxCAM": "captum_cluster.grad_cam",
+    "MinMaxGradCAM": "captum_cluster.grad_cam",
+    "MinMaxTarget": "captum_cluster.grad_cam",
     "RISE": "captum_cluster.grad_cam",
     "ScoreCAM": "captum_cluster.grad_cam",
     "compare": "captum_cluster.evaluation",
@@ -30,12 +56,21 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "CAM",
     "RISE",
     "CamResult",
     "ClusterCAM",
+    "CollectionCAM",
+    "LayerClassActivationMap",
     "LayerClusterCam",
+    "LayerCollectionCam",
+    "LayerMinMaxCam",
+    "LayerMinMaxGradCam",
     "LayerRise",
     "LayerScoreCam",
+    "MinMaxCAM",
+    "MinMaxGradCAM",
+    "MinMaxTarget",
     "ScoreCAM",
     "__version__",
     "compare",

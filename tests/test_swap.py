@@ -71,7 +71,7 @@ def swapped(script, old, new):
     return changed
 
 
-@pytest.mark.parametrize("name", ["LayerClusterCam", "LayerScoreCam"])
+@pytest.mark.parametrize("name", ["LayerClusterCam", "LayerScoreCam", "LayerMinMaxGradCam"])
 def test_a_script_for_captum(name):
     stock = run(CAPTUM_SCRIPT)
     ours = run(swapped(CAPTUM_SCRIPT, CAPTUM_LINE, f"from captum_cluster import {name} as Method"))
@@ -84,7 +84,40 @@ def test_a_script_for_captum(name):
     assert not torch.allclose(ours["attributions"], stock["attributions"].detach())
 
 
-@pytest.mark.parametrize("name", ["ClusterCAM", "ScoreCAM"])
+def test_a_script_for_captum_with_maps_of_the_inputs_size():
+    line = "from captum_cluster import LayerCollectionCam as Method"
+    ours = run(swapped(CAPTUM_SCRIPT, CAPTUM_LINE, line))
+    assert ours["attributions"].shape == ours["heatmaps"].shape == (4, 1, 32, 32)
+    assert (ours["attributions"] >= 0).all()
+    assert (ours["attributions"].amax(dim=(1, 2, 3)) > 0).all()
+    assert torch.allclose(ours["heatmaps"], ours["attributions"], atol=1e-6)
+
+
+# The layer that is pooled, which is what the closed forms explain.
+POOLED_SCRIPT = CAPTUM_SCRIPT.replace("Method(model, model[2])", "Method(model, model[3])")
+
+
+def test_a_script_for_captum_at_the_layer_that_is_pooled():
+    stock = run(POOLED_SCRIPT)["attributions"].detach()
+    maps = {}
+    for name in ("LayerClassActivationMap", "LayerMinMaxCam", "LayerMinMaxGradCam"):
+        line = f"from captum_cluster import {name} as Method"
+        ours = run(swapped(POOLED_SCRIPT, CAPTUM_LINE, line))
+        assert type(ours["explainer"]).__name__ == name
+        assert ours["heatmaps"].shape == (4, 1, 32, 32)
+        maps[name] = ours["attributions"]
+    assert stock.max() > 0
+    assert torch.allclose(maps["LayerClassActivationMap"], 8 * 8 * stock, atol=1e-5)
+    minmax = maps["LayerMinMaxCam"]
+    assert (minmax > 0).any()
+    assert torch.allclose(minmax, 8 * 8 * maps["LayerMinMaxGradCam"], atol=1e-5)
+    assert not torch.allclose(minmax, maps["LayerClassActivationMap"], atol=1e-3)
+
+
+GRAD_CAM_NAMES = ["ClusterCAM", "ScoreCAM", "CollectionCAM", "MinMaxGradCAM", "MinMaxCAM", "CAM"]
+
+
+@pytest.mark.parametrize("name", GRAD_CAM_NAMES)
 def test_a_script_for_pytorch_grad_cam(name, capfd):
     stock = run(GRAD_CAM_SCRIPT)
     capfd.readouterr()

@@ -1,7 +1,19 @@
 """The Captum face: ``LayerAttribution`` classes."""
 
+from captum_cluster.attr.cam import LayerClassActivationMap
 from captum_cluster.attr.cluster_cam import LayerClusterCam
+from captum_cluster.attr.collection_cam import LayerCollectionCam
+from captum_cluster.attr.minmax_cam import LayerMinMaxCam
+from captum_cluster.attr.minmax_grad_cam import LayerMinMaxGradCam
 from captum_cluster.attr.rise import LayerRise
 from captum_cluster.attr.score_cam import LayerScoreCam
 
-__all__ = ["LayerClusterCam", "LayerRise", "LayerScoreCam"]
+__all__ = [
+    "LayerClassActivationMap",
+    "LayerClusterCam",
+    "LayerCollectionCam",
+    "LayerMinMaxCam",
+    "LayerMinMaxGradCam",
+    "LayerRise",
+    "LayerScoreCam",
+]

@@ -6,7 +6,8 @@ The only file that imports Captum's private helpers.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,20 +17,19 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_cluster._checks import check_flag, check_integer, describe, expected
+from captum_cluster._checks import check_flag, describe, expected
 from captum_cluster._types import CamResult, Target
-from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
 from captum_cluster.functional.attribution.targets import (
     TargetSelector,
     select_each,
     select_shared,
 )
-from captum_cluster.hooks import capture, check_layer, untouched
+from captum_cluster.hooks import Capture, capture, check_layer, untouched
 from captum_cluster.methods import (
     Algorithm,
-    check_baselines,
     check_images,
     check_outputs,
+    feature_gradients,
     feature_maps,
     option_parameters,
     with_options,
@@ -41,29 +41,57 @@ Forward = Callable[[tuple[Tensor, ...], Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How the masked passes are made, whatever the method.
+class Call:
+    """One call of ``attribute`` and its relatives, checked and in one form.
 
     Attributes:
-        baselines: What a mask of 0 leaves of the input: None for 0, a number, or a tensor that
-            broadcasts to the input (a blurred copy, say); a tuple of these for several inputs.
-        perturbations_per_eval: At most this many times N masked images go through one forward
-            pass. None: as many as fit a memory budget. It does not change the map.
-        show_progress: Show a bar over the masked passes.
+        forward: ``forward(inputs, rows)`` gives the outputs (P,...) for inputs whose rows belong
+            to the images ``rows`` (LongTensor (P,)).
+        inputs: The batch, each (N,...).
+        select: The targets.
+        of_input: Explain what the layer takes instead of what it gives.
     """
 
-    baselines: Any = None
-    perturbations_per_eval: int | None = None
-    show_progress: bool = False
+    forward: Forward
+    inputs: tuple[Tensor, ...]
+    select: TargetSelector
+    of_input: bool
 
-    def __post_init__(self) -> None:
-        if self.perturbations_per_eval is not None:
-            check_integer("perturbations_per_eval", self.perturbations_per_eval, 1)
-        check_flag("show_progress", self.show_progress)
+    @property
+    def images(self) -> int:
+        """Number of images N."""
+        return len(self.inputs[0])
 
 
-class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
-    """Base of the gradient-free methods: explain a layer by masked forward passes.
+@dataclass(frozen=True)
+class Observed:
+    """The unmasked pass.
+
+    Attributes:
+        outputs: The model's outputs, with their graph where gradients are wanted.
+        maps: For each layer the feature maps (N,C,h,w) of each tensor that it gives.
+        captured: What went through the layers.
+        transform: Made the maps of what a layer gives, or None.
+    """
+
+    outputs: Tensor
+    maps: list[list[Tensor]]
+    captured: Capture
+    transform: Callable[[Tensor], Tensor] | None
+
+    def gradients(self, value: Callable[[Tensor], Tensor], layer: int) -> list[Tensor]:
+        """Return the gradient of the sum of ``value(outputs)`` at a layer's maps (N,C,h,w)."""
+        with torch.enable_grad():
+            values = value(self.outputs)
+        found = self.captured.gradients_of(values, layer, retain_graph=True)
+        maps = self.maps[layer]
+        if self.transform is None:
+            return [part.to(own) for part, own in zip(found, maps, strict=True)]
+        return [feature_gradients(found, self.captured.output(layer), maps[0], self.transform)]
+
+
+class LayerCam(LayerAttribution):  # type: ignore[misc]
+    """Base of the Captum face.
 
     A subclass names its algorithm, ``class LayerFooCam(LayerMaskedCam, algorithm=FOO_CAM)``; the
     options of that method then stand in the signatures of ``attribute``, ``attribute_targets``
@@ -83,28 +111,35 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
     """
 
     algorithm: ClassVar[Algorithm]
+    call_options: ClassVar[type]
 
     def __init_subclass__(cls, algorithm: Algorithm | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if algorithm is None:  # a subclass of a method's class
+        if algorithm is None:  # a subclass of a method's class, or a base of several methods
             return
         cls.algorithm = algorithm
         for name in {"attribute", "attribute_targets", "explain"} - vars(cls).keys():
-            setattr(cls, name, _with_own_options(getattr(LayerMaskedCam, name), algorithm))
+            shown = _with_own_options(getattr(LayerCam, name), cls.call_options, algorithm)
+            setattr(cls, name, shown)
 
     def __init__(
         self,
         forward_func: Callable[..., Tensor],
-        layer: nn.Module,
+        layer: nn.Module | Sequence[nn.Module],
         device_ids: list[int] | None = None,
         *,
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         if not callable(forward_func):
             raise TypeError(expected("forward_func", "a callable", describe(forward_func)))
-        check_layer(forward_func, layer)
         super().__init__(forward_func, layer, device_ids)
+        for part in self._layers():
+            check_layer(forward_func, part)
         self.reshape_transform = reshape_transform
+
+    def _layers(self) -> Sequence[nn.Module]:
+        """Return the layers that are explained, shallow to final."""
+        return [self.layer]
 
     def attribute(
         self,
@@ -118,19 +153,19 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         """Return the map of one target for each image.
 
         Args:
-            inputs: The images (N,c,H,W), or a tuple of inputs; those of four dimensions are
-                masked.
-            target: The label explained, in any of Captum's forms; or a list with one callable of
-                one image's output for each image.
+            inputs: The images (N,c,H,W), or a tuple of inputs; where images are masked, these are
+                the inputs of four dimensions.
+            target: The label explained, in any of Captum's forms; or, for methods that mask
+                images, a list with one callable of one image's output for each image.
             additional_forward_args: As in Captum. Tensors with N rows go with their images.
             attribute_to_layer_input: Explain what the layer takes instead of what it gives.
             relu_attributions: Set negative values to 0.
-            **options: ``baselines``, ``perturbations_per_eval`` and ``show_progress`` (see
-                ``RunOptions``), and the method's own (see its config).
+            **options: How the passes are made (``MaskOptions``) or which labels are present
+                (``LabelOptions``), and the method's own (see its config).
 
         Returns:
-            (N,1,h,w) at the layer's resolution (RISE: at the input's), signed and not
-            normalised; a tuple where the layer gives several tensors.
+            (N,1,h,w) at the layer's resolution (RISE and Collection-CAM: at the input's), signed
+            and not normalised; a tuple where the layer gives several tensors.
 
         Raises:
             TargetError: The target does not fit the model's output (a ``ValueError``, and an
@@ -156,7 +191,10 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         relu_attributions: bool = False,
         **options: Any,
     ) -> Maps:
-        """Return the maps of several targets of the same images, from ONE set of masked passes.
+        """Return the maps of several targets of the same images, from shared passes.
+
+        Masks that do not depend on the target are scored once for all of them; gradients take one
+        forward pass, and one backward pass for each target (D-MinMax: and one more).
 
         Args:
             inputs: As for ``attribute``, and so for the arguments not named here.
@@ -188,7 +226,7 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         attribute_to_layer_input: bool = False,
         **options: Any,
     ) -> Any:
-        """Return the whole result behind ``attribute_targets``: maps, masks, scores, weights.
+        """Return the whole result behind ``attribute_targets``: maps, and what led to them.
 
         Args:
             inputs: As for ``attribute``, and so for the arguments not named here.
@@ -218,24 +256,26 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
         options: dict[str, Any],
     ) -> tuple[CamResult, ...]:
         """Return one result for each tensor of the layer."""
-        names = {parameter.name for parameter in option_parameters(RunOptions)}
-        run = RunOptions(**{name: options[name] for name in names & options.keys()})
+        names = {parameter.name for parameter in option_parameters(self.call_options)}
+        passed = self.call_options(**{name: options[name] for name in names & options.keys()})
         own = {name: value for name, value in options.items() if name not in names}
         config = self.algorithm.configure(own)
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         images = check_images(batch)
-        scorer = MaskedScorer(
+        call = Call(
             self._forward(images, additional_forward_args),
             tuple(tensor.detach() for tensor in batch),
             select(images=images),
-            config.reads,
-            check_baselines(run.baselines, batch),
-            run.perturbations_per_eval and run.perturbations_per_eval * images,
-            run.show_progress,
+            check_flag("attribute_to_layer_input", of_input),
         )
-        with torch.no_grad(), untouched(self.forward_func, self.layer):
-            maps = self._unmasked(scorer, check_flag("attribute_to_layer_input", of_input))
-            return tuple(self.algorithm.run(part, scorer, config) for part in maps)
+        # No gradient can be taken of what is computed in inference mode.
+        modes = torch.inference_mode(False), torch.no_grad()
+        with modes[0], modes[1], untouched(self.forward_func, self._layers()[0]):
+            return self._explain(call, passed, config)
+
+    @abstractmethod
+    def _explain(self, call: Call, passed: Any, config: Any) -> tuple[CamResult, ...]:
+        """Return the results of a call, with its ``call_options`` and its config."""
 
     def _forward(self, images: int, additional_forward_args: Any) -> Forward:
         """Return the model as a function of inputs and of the images they belong to."""
@@ -253,21 +293,31 @@ class LayerMaskedCam(LayerAttribution):  # type: ignore[misc]
 
         return forward
 
-    def _unmasked(self, scorer: MaskedScorer, of_input: bool) -> list[Tensor]:
-        """Make the one unmasked pass: check the target, and return the layer's maps."""
-        images = len(scorer.inputs[0])
-        rows = torch.arange(images)
-        with capture([self.layer], of_input=of_input) as captured:
-            outputs = scorer.forward(scorer.inputs, rows)
-        scorer.select(read_scores(outputs, scorer.score_function), rows)
+    def _observe(self, call: Call, *, gradients: bool = False) -> Observed:
+        """Make the one unmasked pass over the images."""
+        rows = torch.arange(call.images)
+        with capture(self._layers(), of_input=call.of_input, gradients=gradients) as captured:
+            outputs = call.forward(tuple(_in_graph(one, gradients) for one in call.inputs), rows)
+        maps = [self._feature_maps(captured, number, call) for number in range(len(self._layers()))]
+        return Observed(outputs, maps, captured, self.reshape_transform)
+
+    def _feature_maps(self, captured: Capture, number: int, call: Call) -> list[Tensor]:
+        """Return the feature maps of each tensor of one layer."""
         if self.reshape_transform is None:
-            return [feature_maps(part, images) for part in captured.activations(0)]
-        found = captured.output(0)
-        found = found[0] if of_input and len(found) == 1 else found
-        return [feature_maps(found, images, self.reshape_transform)]
+            return [feature_maps(part, call.images) for part in captured.activations(number)]
+        found = captured.output(number)
+        found = found[0] if call.of_input and len(found) == 1 else found
+        return [feature_maps(found, call.images, self.reshape_transform)]
 
 
-def _with_own_options(function: Callable[..., Any], algorithm: Algorithm) -> Callable[..., Any]:
+def _in_graph(tensor: Tensor, gradients: bool) -> Tensor:
+    """Return a tensor that a graph can keep: what was made in inference mode takes no part."""
+    return tensor.clone() if gradients and tensor.is_inference() else tensor
+
+
+def _with_own_options(
+    function: Callable[..., Any], call_options: type, algorithm: Algorithm
+) -> Callable[..., Any]:
     """Return a method of a subclass, with the options of its algorithm in the signature."""
 
     @functools.wraps(function)
@@ -276,7 +326,7 @@ def _with_own_options(function: Callable[..., Any], algorithm: Algorithm) -> Cal
 
     # NoiseTunnel, TCAV and others call what log_usage wraps.
     logged: Callable[..., Any] = log_usage(part_of_slo=True)(
-        with_options(RunOptions, algorithm.config)(method)
+        with_options(call_options, algorithm.config)(method)
     )
     return logged
 

@@ -1,6 +1,6 @@
 """Cluster-CAM for Captum."""
 
-from captum_cluster.attr._base import LayerMaskedCam
+from captum_cluster.attr._masked import LayerMaskedCam
 from captum_cluster.methods import CLUSTER_CAM
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -15,22 +16,14 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from torch import Tensor, nn
 
-from captum_cluster._checks import (
-    TargetError,
-    check_flag,
-    check_integer,
-    describe,
-    expected,
-)
+from captum_cluster._checks import TargetError, check_flag, describe, expected
 from captum_cluster._types import CamResult, OutputTarget
-from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
-from captum_cluster.functional.attribution.targets import TargetSelector, select_each
 from captum_cluster.hooks import Capture, capture, check_layer, modes_kept, untouched
 from captum_cluster.methods import (
     Algorithm,
-    check_baselines,
     check_images,
     check_outputs,
+    feature_gradients,
     feature_maps,
     with_options,
 )
@@ -50,18 +43,25 @@ class ScopedActivations:
         model: nn.Module,
         layers: Sequence[nn.Module],
         reshape_transform: Callable[[Tensor], Tensor] | None,
+        *,
+        with_gradients: bool = False,
     ) -> None:
         self.model = model
         self.layers = list(layers)
         self.reshape_transform = reshape_transform
-        self.outputs = torch.empty(0)
+        self.with_gradients = with_gradients
         self.activations: list[Tensor] = []
         self.gradients: list[Tensor] = []
+        self.clear()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
-        with torch.no_grad(), untouched(self.model), capture(self.layers) as captured:
-            self.outputs = check_outputs(self.model(inputs), len(inputs))
+        captures = capture(self.layers, gradients=self.with_gradients)
+        with torch.no_grad(), untouched(self.model), captures as captured:
+            # What was made in inference mode takes no part in a graph, its copy does.
+            copied = inputs.clone() if self.with_gradients and inputs.is_inference() else inputs
+            self.outputs = check_outputs(self.model(copied), len(inputs))
+        self.captured = captured
         self.activations = [
             feature_maps(self._found(captured, number), len(inputs), self.reshape_transform)
             for number in range(len(self.layers))
@@ -75,17 +75,31 @@ class ScopedActivations:
         tensors = captured.activations(number)
         return tensors[0] if len(tensors) == 1 else tensors
 
+    def gradients_of(self, value: Callable[[Tensor], Tensor], layer: int) -> Tensor:
+        """Return the gradient of the sum of ``value(outputs)`` at a layer's maps (N,C,h,w)."""
+        with torch.enable_grad():
+            values = value(self.outputs)
+        found = self.captured.gradients_of(values, layer, retain_graph=True)
+        maps, output = self.activations[layer], self.captured.output(layer)
+        return feature_gradients(found, output, maps, self.reshape_transform)
+
+    def drop_graph(self) -> None:
+        """Let go of the graph of the last pass, and keep its maps."""
+        self.captured, self.outputs = Capture(), self.outputs.detach()
+
     def clear(self) -> None:
         """Forget the maps and the outputs."""
-        self.activations, self.outputs = [], torch.empty(0)
+        self.captured = Capture()
+        self.outputs = torch.empty(0)
+        self.activations = []
 
     def release(self) -> None:
         """Forget the maps; there are no hooks to remove."""
         self.clear()
 
 
-class MaskedCAM(BaseCAM):  # type: ignore[misc]
-    """Base of the gradient-free methods: explain layers by masked forward passes.
+class ScopedCAM(BaseCAM):  # type: ignore[misc]
+    """Base of the pytorch-grad-cam face.
 
     A subclass names its algorithm, ``class FooCAM(MaskedCAM, algorithm=FOO_CAM)``; the options
     of that method then stand in the constructor's signature. Unlike its host it leaves the
@@ -97,11 +111,6 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
         target_layers: Layers whose feature maps (N,C,h,w) are explained; the maps of several
             are averaged, each scaled to [0,1], as the host does.
         reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
-        baselines: What a mask of 0 leaves of the input: None for 0, a number, or a tensor that
-            broadcasts to the input.
-        batch_size: Masked images in one forward pass. None: as many as fit a memory budget. It
-            does not change the map. The attribute of that name may be set later, as in the host.
-        show_progress: Show a bar over the masked passes.
         tta_transforms: The host's, for ``aug_smooth``.
         **options: The method's own, see its config.
 
@@ -115,13 +124,14 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
     """
 
     algorithm: ClassVar[Algorithm]
+    with_gradients: ClassVar[bool] = False
 
     def __init_subclass__(cls, algorithm: Algorithm | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if algorithm is None:  # a subclass of a method's class
+        if algorithm is None:  # a subclass of a method's class, or a base of several methods
             return
         cls.algorithm = algorithm
-        shown = _show_options(MaskedCAM.__init__, algorithm)
+        shown = _show_options(cls.__init__, algorithm)
         cls.__signature__ = shown
 
     def __init__(
@@ -130,23 +140,19 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
         target_layers: Sequence[nn.Module],
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         *,
-        baselines: Any = None,
-        batch_size: int | None = None,
-        show_progress: bool = False,
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
-        self.config = self.algorithm.configure(options)
+        self.config: Any = self.algorithm.configure(options)
         layers = _check_layers(model, target_layers)
         with modes_kept(model):
             super().__init__(
                 model, [], reshape_transform, uses_gradients=False, tta_transforms=tta_transforms
             )
         self.target_layers = layers
-        self.activations_and_grads = ScopedActivations(model, layers, reshape_transform)
-        self.baselines = baselines
-        self.batch_size = batch_size
-        self.show_progress = check_flag("show_progress", show_progress)
+        self.activations_and_grads = ScopedActivations(
+            model, layers, reshape_transform, with_gradients=self.with_gradients
+        )
         self.results: list[CamResult] = []
 
     def __call__(
@@ -163,7 +169,8 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
             targets: One callable of one image's output for each image; None: the top class.
             aug_smooth: Average over flips and brightness, as the host does.
             eigen_smooth: Keep the first principal component of the weighted maps, as the host
-                does; not for RISE, whose map is no sum of weighted feature maps.
+                does; not for RISE and Collection-CAM, whose maps are no sums of weighted feature
+                maps.
 
         Raises:
             TargetError: Not one target for each image, or a target outside the output.
@@ -185,10 +192,15 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
             what = f"False for {self.algorithm.id}, whose map is no sum of weighted feature maps"
             raise ValueError(expected("eigen_smooth", what, "True"))
         images = input_tensor.detach().to(self.device)
-        with untouched(self.model):
-            self.outputs = self.activations_and_grads(images)
-            targets = _top_classes(self.outputs) if targets is None else targets
-            layers = self.compute_cam_per_layer(images, targets, eigen_smooth)
+        try:
+            # No gradient can be taken of what is computed in inference mode.
+            with torch.inference_mode(False), untouched(self.model):
+                outputs = self.activations_and_grads(images)
+                self.outputs = outputs.detach()
+                targets = _top_classes(self.outputs) if targets is None else targets
+                layers = self.compute_cam_per_layer(images, targets, eigen_smooth)
+        finally:
+            self.activations_and_grads.drop_graph()
         result: Array = self.aggregate_multi_layers(layers)
         return result
 
@@ -196,33 +208,20 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
         self, input_tensor: Tensor, targets: Sequence[OutputTarget], eigen_smooth: bool
     ) -> list[Array]:
         """Return each layer's saliency maps (N,1,H,W) in [0,1], from the maps of the last pass."""
-        scorer = self._scorer(input_tensor, targets)
         size = self.get_target_width_height(input_tensor)
+        modes = torch.inference_mode(False), torch.no_grad()
+        with modes[0], modes[1], untouched(self.model):
+            self.results = self._explain(input_tensor, check_targets(targets, len(input_tensor)))
         maps = self.activations_and_grads.activations
-        with torch.no_grad(), untouched(self.model):
-            self.results = [self.algorithm.run(part, scorer, self.config) for part in maps]
         cams = [
             _image(result, part, eigen_smooth)
-            for result, part in zip(self.results, maps, strict=True)
+            for result, part in zip(self.results, maps, strict=False)
         ]
         return [scale_cam_image(np.maximum(cam, 0), size)[:, None, :] for cam in cams]
 
-    def _scorer(self, images: Tensor, targets: Sequence[OutputTarget]) -> MaskedScorer:
-        """Return what scores masks, with the targets checked against the unmasked outputs."""
-        rows = self.batch_size
-        scorer = MaskedScorer(
-            lambda inputs, rows: check_outputs(self.model(inputs[0]), len(rows)),
-            (images,),
-            _selector(targets, len(images)),
-            self.config.reads,
-            check_baselines(self.baselines, (images,)),
-            None if rows is None else check_integer("batch_size", rows, 1),
-            self.show_progress,
-        )
-        outputs = self.activations_and_grads.outputs
-        # Before the masked passes are made: do the targets fit what the model gives?
-        scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
-        return scorer
+    @abstractmethod
+    def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
+        """Return the results of the last pass: one for each layer, or one for all of them."""
 
     def __del__(self) -> None:
         """Do nothing: there are no hooks to remove."""
@@ -230,6 +229,21 @@ class MaskedCAM(BaseCAM):  # type: ignore[misc]
     def __exit__(self, *_: object) -> None:
         """Let every exception through."""
         self.activations_and_grads.release()
+
+
+def check_targets(targets: Any, images: int) -> list[OutputTarget]:
+    """Return one target for each image; the host would silently drop images without one.
+
+    Raises:
+        TargetError: They are no callables, or not one for each image.
+    """
+    listed = list(targets) if isinstance(targets, Sequence) else targets
+    callables = isinstance(listed, list) and all(callable(target) for target in listed)
+    if not callables or len(listed) != images:
+        what = f"a list with one callable for each of the {images} images"
+        got = f"{len(listed)} of them" if callables else describe(targets)
+        raise TargetError(expected("targets", what, got))
+    return listed
 
 
 def _check_layers(model: Any, target_layers: Any) -> list[nn.Module]:
@@ -254,17 +268,6 @@ def _top_classes(outputs: Tensor) -> list[OutputTarget]:
         what = f"given, since the model's output is of shape {tuple(outputs.shape)}"
         raise TargetError(expected("targets", what, "None"))
     return [ClassifierOutputTarget(int(top)) for top in outputs.argmax(dim=1)]
-
-
-def _selector(targets: Any, images: int) -> TargetSelector:
-    """Return the targets of the images; the host would silently drop images without one."""
-    listed = list(targets) if isinstance(targets, Sequence) else targets
-    callables = isinstance(listed, list) and all(callable(target) for target in listed)
-    if not callables or len(listed) != images:
-        what = f"a list with one callable for each of the {images} images"
-        got = f"{len(listed)} of them" if callables else describe(targets)
-        raise TargetError(expected("targets", what, got))
-    return select_each(listed, images=images)
 
 
 def _image(result: CamResult, maps: Tensor, eigen_smooth: bool) -> npt.NDArray[Any]:

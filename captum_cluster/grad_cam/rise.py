@@ -1,6 +1,6 @@
 """RISE for pytorch-grad-cam."""
 
-from captum_cluster.grad_cam._base import MaskedCAM
+from captum_cluster.grad_cam._masked import MaskedCAM
 from captum_cluster.methods import RISE as _RISE
 
 

@@ -1,6 +1,6 @@
 """Score-CAM for pytorch-grad-cam, with shared passes and no side effects."""
 
-from captum_cluster.grad_cam._base import MaskedCAM
+from captum_cluster.grad_cam._masked import MaskedCAM
 from captum_cluster.methods import SCORE_CAM
 
 

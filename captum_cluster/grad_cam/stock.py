@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
+
+@dataclass(frozen=True)
+class StockMethod:
+    """One of the host's methods.
+
+    Attributes:
+        class_name: The host's class.
+        paper: Where it comes from.
+        gradient: Whether it takes a gradient.
+        passes: Forward passes for one image, as a person reads them.
+        layers: "one", or "all" where it looks at every layer, whichever is named.
+    """
+
+    class_name: str
+    paper: str
+    gradient: bool = True
+    passes: str = "1"
+    layers: str = "one"
+
+
 STOCK = {
-    "gradcam": "GradCAM",
-    "gradcam++": "GradCAMPlusPlus",
-    "hirescam": "HiResCAM",
-    "gradcamelementwise": "GradCAMElementWise",
-    "xgradcam": "XGradCAM",
-    "layercam": "LayerCAM",
-    "eigencam": "EigenCAM",
-    "eigengradcam": "EigenGradCAM",
-    "fullgrad": "FullGrad",
-    "fem": "FEM",
-    "kpcacam": "KPCA_CAM",
-    "shapleycam": "ShapleyCAM",
-    "finercam": "FinerCAM",
-    "scorecam": "ScoreCAM",
-    "ablationcam": "AblationCAM",
+    "gradcam": StockMethod("GradCAM", "Selvaraju et al. 2017"),
+    "gradcam++": StockMethod("GradCAMPlusPlus", "Chattopadhay et al. 2018"),
+    "hirescam": StockMethod("HiResCAM", "Draelos and Carin 2020"),
+    "gradcamelementwise": StockMethod("GradCAMElementWise", "pytorch-grad-cam"),
+    "xgradcam": StockMethod("XGradCAM", "Fu et al. 2020"),
+    "layercam": StockMethod("LayerCAM", "Jiang et al. 2021"),
+    "eigencam": StockMethod("EigenCAM", "Muhammad and Yeasin 2020", gradient=False),
+    "eigengradcam": StockMethod("EigenGradCAM", "pytorch-grad-cam"),
+    "fullgrad": StockMethod("FullGrad", "Srinivas and Fleuret 2019", layers="all"),
+    "fem": StockMethod("FEM", "Fuad et al. 2020", gradient=False),
+    "kpcacam": StockMethod("KPCA_CAM", "Karmani et al. 2024", gradient=False),
+    "shapleycam": StockMethod("ShapleyCAM", "Cai 2025"),
+    "finercam": StockMethod("FinerCAM", "Zhang et al. 2025"),
+    "scorecam": StockMethod("ScoreCAM", "Wang et al. 2020", gradient=False, passes="1 + C"),
+    "ablationcam": StockMethod(
+        "AblationCAM", "Desai and Ramaswamy 2020", gradient=False, passes="2 + C"
+    ),
 }
-"""Of each name the class."""
+"""Of each name the method."""
 
 
 def stock_map(
@@ -58,7 +81,7 @@ def stock_map(
         >>> stock_map("gradcam", net.eval(), net[0], torch.rand(1, 3, 8, 8), 2).shape
         torch.Size([1, 1, 8, 8])
     """
-    name = STOCK[method]
+    name = STOCK[method].class_name
     host = importlib.import_module("pytorch_grad_cam")
     if not hasattr(host, name):
         raise ImportError(

@@ -6,21 +6,12 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from torch import Tensor
-
-from captum_cluster._types import CamResult, Score, ScoreFunction
+from captum_cluster._checks import expected
+from captum_cluster._types import CamResult
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class MethodConfig(Protocol):
-    """A method's options: a frozen dataclass that checks itself."""
-
-    @property
-    def reads(self) -> ScoreFunction:
-        """How the model's output is read for the scores."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +21,27 @@ class Algorithm:
     Attributes:
         id: The name used everywhere ("cluster-cam").
         config: The class of its options.
-        run: ``run(maps, score, config)`` gives the result.
+        run: ``run(..., config)`` gives the result, of what the faces hand to such methods: maps and
+            ``score``, maps and gradients, or maps, gradients and labels.
+        paper: Where it comes from.
+        passes: Forward passes for one image, as a person reads them.
         linear: Whether the map is a weighted sum of the layer's maps.
+        gradient: Whether it takes a gradient.
+        contrasts_labels: Whether it takes the labels present in an image.
+        several_layers: Whether it makes one map of several layers.
     """
 
     id: str
-    config: Callable[..., MethodConfig]
-    run: Callable[[Tensor, Score, Any], CamResult]
+    config: Callable[..., Any]
+    run: Callable[..., CamResult]
+    paper: str = ""
+    passes: str = "1"
     linear: bool = True
+    gradient: bool = False
+    contrasts_labels: bool = False
+    several_layers: bool = False
 
-    def configure(self, options: Mapping[str, Any]) -> MethodConfig:
+    def configure(self, options: Mapping[str, Any]) -> Any:
         """Return the checked config of some options.
 
         Raises:
@@ -49,10 +51,8 @@ class Algorithm:
         known = [parameter.name for parameter in option_parameters(self.config)]
         for name in options:
             if name not in known:
-                raise TypeError(
-                    f"Expected the options of {self.id} to be among {', '.join(known)}, "
-                    f"but got {name!r}."
-                )
+                what = f"among {', '.join(known)}" if known else "none"
+                raise TypeError(expected(f"the options of {self.id}", f"to be {what}", repr(name)))
         return self.config(**options)
 
 

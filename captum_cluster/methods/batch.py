@@ -8,7 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_cluster._checks import LayerError, check_finite, describe, expected
+from captum_cluster._checks import (
+    LayerError,
+    check_finite,
+    describe,
+    expected,
+    warn,
+)
+from captum_cluster.functional.attribution.labels import present_labels
+from captum_cluster.functional.attribution.targets import TargetSelector, class_indices
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -90,6 +98,78 @@ def check_outputs(outputs: Any, images: int) -> Tensor:
         what = f"to give a tensor with one row for each of {images} images"
         raise ValueError(expected("the model", what, describe(outputs)))
     return outputs
+
+
+def check_labels(
+    outputs: Tensor,
+    selector: TargetSelector,
+    labels: Any,
+    *,
+    label_threshold: float,
+    max_predicted: int,
+    first: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Return the labels explained and the labels present, for methods that contrast labels.
+
+    Args:
+        outputs: (N,L), or (N,) for a model with a single output.
+        selector: The targets, class indices.
+        labels: As for ``present_labels``. A target that is absent from labels that are given
+            counts as present, with a warning.
+        label_threshold: As for ``present_labels``.
+        max_predicted: As for ``present_labels``.
+        first: Number of the first image, for the messages.
+
+    Returns:
+        targets: LongTensor (N,T), from 0 to L - 1.
+        present: BoolTensor (N,L).
+
+    Raises:
+        TargetError: The targets are no class indices, or outside the outputs.
+        ValueError: The outputs are not (N,L) or not finite, or ``labels`` does not fit them.
+        TypeError: ``labels`` is of no known form.
+    """
+    check_finite("the model's outputs", outputs.detach())
+    targets = class_indices(selector, outputs)
+    present = present_labels(
+        outputs.detach().reshape(len(outputs), -1),
+        labels,
+        threshold=label_threshold,
+        max_predicted=max_predicted,
+        first=first,
+    )
+    absent = ~present.gather(1, targets)
+    if labels is not None and bool(absent.any()):
+        image, number = absent.nonzero()[0].tolist()
+        warn(
+            f"Target {int(targets[image, number])} of image {first + image} is not in its labels. "
+            "It counts as present."
+        )
+    return targets, present
+
+
+def feature_gradients(
+    gradients: Sequence[Tensor], output: Any, maps: Tensor, transform: Transform | None = None
+) -> Tensor:
+    """Return the gradient at a layer's output as gradients (N,C,h,w) at its feature maps.
+
+    Args:
+        gradients: One for each tensor of the layer's output.
+        output: The layer's output.
+        maps: (N,C,h,w), the feature maps that ``transform`` made of it.
+        transform: Rearranges an output into maps; gradients are rearranged in the same way.
+
+    Raises:
+        LayerError: ``transform`` is not such a rearrangement.
+    """
+    if transform is None:
+        return gradients[0].to(maps)
+    like = gradients[0] if isinstance(output, Tensor) else type(output)(gradients)
+    moved = transform(like)
+    if not isinstance(moved, Tensor) or moved.shape != maps.shape:
+        what = f"to rearrange gradients into {tuple(maps.shape)} as it does the maps"
+        raise LayerError(expected("reshape_transform", what, describe(moved)))
+    return moved.to(maps)
 
 
 def feature_maps(output: Any, images: int, reshape_transform: Transform | None = None) -> Tensor:

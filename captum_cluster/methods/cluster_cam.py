@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_choice, check_flag, check_integer, check_number
-from captum_cluster._types import CamResult, Score, ScoreFunction
+from captum_cluster._types import MaskedCamResult, Score, ScoreFunction
 from captum_cluster.functional.attribution.clustering import (
     cluster_means,
     kmeans_labels,
@@ -104,7 +104,7 @@ class ClusterCamConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class ClusterCamResult(CamResult):
+class ClusterCamResult(MaskedCamResult):
     """Cluster-CAM's result.
 
     Attributes:
@@ -154,9 +154,9 @@ def cluster_cam(maps: Tensor, score: Score, config: ClusterCamConfig) -> Cluster
     return ClusterCamResult(
         "cluster-cam",
         fuse(weights.transpose(1, 2), means),
+        spread_over_members(weights.to(maps.dtype), labels),
         masks,
         scores,
-        spread_over_members(weights.to(maps.dtype), labels),
         labels,
         means,
         base,
@@ -193,4 +193,6 @@ def _labels(maps: Tensor, config: ClusterCamConfig) -> Tensor:
     )
 
 
-CLUSTER_CAM = Algorithm("cluster-cam", ClusterCamConfig, cluster_cam)
+CLUSTER_CAM = Algorithm(
+    "cluster-cam", ClusterCamConfig, cluster_cam, paper="Feng et al. 2023", passes="1 + Q"
+)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_integer, check_number
-from captum_cluster._types import CamResult, Masks, Score, ScoreFunction
+from captum_cluster._types import MaskedCamResult, Masks, Score, ScoreFunction
 from captum_cluster.functional.attribution.masks import GridMasks, random_grids
 from captum_cluster.functional.attribution.scoring import check_score_function
 from captum_cluster.methods.algorithm import Algorithm
@@ -47,7 +47,7 @@ class RiseConfig:
         return self.score_function
 
 
-def rise(maps: Tensor, score: Score, config: RiseConfig) -> CamResult:
+def rise(maps: Tensor, score: Score, config: RiseConfig) -> MaskedCamResult:
     """Return RISE's result: ``sum_k s_k M_k / (K p)``, at the size of the input.
 
     The layer's maps play no part; they tell the number of images, the device and the precision.
@@ -70,7 +70,7 @@ def rise(maps: Tensor, score: Score, config: RiseConfig) -> CamResult:
     scores = score(masks)
     total = _weighted_sum(masks, scores, score.size)
     mean = total / (config.n_masks * config.mask_probability)
-    return CamResult("rise", mean, masks, scores, None)
+    return MaskedCamResult("rise", mean, None, masks, scores)
 
 
 def _weighted_sum(masks: Masks, scores: Tensor, size: tuple[int, int]) -> Tensor:
@@ -88,4 +88,6 @@ def _weighted_sum(masks: Masks, scores: Tensor, size: tuple[int, int]) -> Tensor
     return total
 
 
-RISE = Algorithm("rise", RiseConfig, rise, linear=False)
+RISE = Algorithm(
+    "rise", RiseConfig, rise, paper="Petsiuk et al. 2018", passes="1 + masks", linear=False
+)

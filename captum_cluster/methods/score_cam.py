@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_choice, check_flag, expected
-from captum_cluster._types import CamResult, Score, ScoreFunction
+from captum_cluster._types import MaskedCamResult, Score, ScoreFunction
 from captum_cluster.functional.attribution.masks import MapMasks
 from captum_cluster.functional.attribution.scoring import check_score_function
 from captum_cluster.functional.attribution.weights import fuse, softmax_weights
@@ -49,7 +49,7 @@ class ScoreCamConfig:
         return "probability" if self.weighting == "probability" else "logit"
 
 
-def score_cam(maps: Tensor, score: Score, config: ScoreCamConfig) -> CamResult:
+def score_cam(maps: Tensor, score: Score, config: ScoreCamConfig) -> MaskedCamResult:
     """Return Score-CAM's result: ``sum_k w_k A_k``, signed.
 
     Channels whose map is flat make a mask of 0 and share one pass.
@@ -76,7 +76,9 @@ def score_cam(maps: Tensor, score: Score, config: ScoreCamConfig) -> CamResult:
         weights = softmax_weights(scores) if config.weighting == "softmax" else scores
     weights = weights.transpose(1, 2)
     masks = MapMasks(maps, align_corners=config.align_corners)
-    return CamResult("score-cam", fuse(weights, maps), masks, scores, weights)
+    return MaskedCamResult("score-cam", fuse(weights, maps), weights, masks, scores)
 
 
-SCORE_CAM = Algorithm("score-cam", ScoreCamConfig, score_cam)
+SCORE_CAM = Algorithm(
+    "score-cam", ScoreCamConfig, score_cam, paper="Wang et al. 2020", passes="1 + C"
+)

@@ -12,7 +12,7 @@ from captum.attr import LayerGradCam
 from captum.testing.attr.helpers.gen_test_utils import get_target_layer, parse_test_config
 
 from captum_cluster._checks import LayerError
-from tests.conformance.cases import CASES, assert_same_state, ids, state_of
+from tests.conformance.cases import assert_same_state, each, state_of
 
 with torch.random.fork_rng(devices=[]):
     torch.manual_seed(0)  # The inputs of the cases are drawn when this is imported.
@@ -37,7 +37,8 @@ TARGETS = {
     "list of tuples": [(0,), (1,), (1,), (0,)],
 }
 
-every_case = pytest.mark.parametrize("case", CASES, ids=ids(CASES))
+every_case = each()
+fits_any_layer = each(closed_form=False)
 
 
 def names(entries):
@@ -58,9 +59,10 @@ def test_captum_still_generates_cases_of_both_kinds():
     assert WITHOUT_MAPS
 
 
-@every_case
+@fits_any_layer
 @pytest.mark.parametrize("entry", WITH_MAPS, ids=names(WITH_MAPS))
 @pytest.mark.parametrize("form", TARGETS)
+@pytest.mark.filterwarnings("ignore:The model's outputs lie in")  # it ends in a softmax
 def test_a_batch_against_its_examples(entry, case, form):
     model, layer, args = prepared(entry, case)
     if TARGETS[form] is not None:
@@ -89,6 +91,17 @@ def test_wrong_targets_raise_as_captums_own_tests_expect(entry, case):
     for wrong in (1000, [0, 1], torch.tensor([0, 1, 1]), [(0, 0)] * 4, None):
         with pytest.raises(AssertionError):
             case.captum(model, layer).attribute(**{**args, "target": wrong})
+
+
+@each(closed_form=True)
+@pytest.mark.parametrize("entry", WITH_MAPS, ids=names(WITH_MAPS))
+@pytest.mark.filterwarnings("ignore:The model's outputs lie in")
+def test_a_closed_form_names_the_form_that_explains_such_a_network(entry, case):
+    model, layer, args = prepared(entry, case)
+    before = state_of(model)
+    with pytest.raises(LayerError, match="gradient form"):
+        case.captum(model, layer).attribute(**args)
+    assert_same_state(before, state_of(model))
 
 
 @every_case

@@ -1,30 +1,85 @@
 """The table of methods: each row runs through the whole conformance suite.
 
 A new method is one row here. Several rows may belong to one method, where an option leads through
-other code.
+other code. Its fields say what applies to it: a test that does not fit every method takes the rows
+that it fits, ``each(masked=True)``.
 """
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch.nn.modules import module as torch_module
 
-from captum_cluster.attr import LayerClusterCam, LayerRise, LayerScoreCam
-from captum_cluster.grad_cam import RISE, ClusterCAM, ScoreCAM
-from captum_cluster.methods import ClusterCamConfig, RiseConfig, ScoreCamConfig
+from captum_cluster.attr import (
+    LayerClassActivationMap,
+    LayerClusterCam,
+    LayerCollectionCam,
+    LayerMinMaxCam,
+    LayerMinMaxGradCam,
+    LayerRise,
+    LayerScoreCam,
+)
+from captum_cluster.grad_cam import (
+    CAM,
+    RISE,
+    ClusterCAM,
+    CollectionCAM,
+    MinMaxCAM,
+    MinMaxGradCAM,
+    MinMaxTarget,
+    ScoreCAM,
+)
+from captum_cluster.methods import (
+    CamConfig,
+    ClusterCamConfig,
+    CollectionCamConfig,
+    MinMaxCamConfig,
+    MinMaxGradCamConfig,
+    RiseConfig,
+    ScoreCamConfig,
+)
+
+
+def labels_of(inputs):
+    """Return two of the labels 0, 1, 2 for each image, which differ between images.
+
+    They depend on the image alone, so they follow it into another batch, order or precision.
+    """
+    parts = inputs if isinstance(inputs, tuple) else (inputs,)
+    batches = [part for part in parts if isinstance(part, torch.Tensor) and part.ndim == 4]
+    if not batches:
+        return [[0, 1]]
+    positive = (batches[0].detach().flatten(1)[:, :6] > 0).sum(dim=1)
+    return [[int(count) % 3, (int(count) + 1) % 3] for count in positive]
 
 
 @dataclass(frozen=True)
 class Case:
     """One method with options that are cheap enough for tests.
 
-    ``passes(C, Q, K)`` is the number of forward passes for one image: C maps of which no two
-    share a mask, Q = ``options["n_clusters"]``, K = ``options["n_masks"]``. ``at_layer``: the maps
-    have the layer's resolution (else the input's). ``weighted``: the map is a weighted sum of the
-    layer's maps (``CamResult.weights``).
+    ``passes(C, result)`` is the number of images that went through the model for ``result``, where
+    C maps of each image have masks that differ.
+
+    Attributes:
+        at_layer: The maps have the layer's resolution (else the input's).
+        weighted: The map is a weighted sum of the layer's maps (``CamResult.weights``).
+        of_layer: The layer's maps make the map (not RISE's).
+        scaled: Each map is scaled to [0,1].
+        denoised: A pixel may jump to 0: rounding moves single pixels far.
+        masked: Scores masked images: takes baselines, a size of passes and a score function.
+        rounds: How often masks are scored, each time as few passes as hold them all.
+        gradient: Differentiates the model.
+        closed_form: Reads the linear classifier: explains only a layer that is pooled before it.
+        index_targets: The target is a class index, and the model gives (N,L) or (N,).
+        labelled: Contrasts the labels present. Where a test gives none, `labels_of` does.
+        together: Several layers make one map (else one each, and the host averages them).
     """
 
     name: str
@@ -32,33 +87,65 @@ class Case:
     captum: type
     grad_cam: type
     config: type
-    passes: Callable[[int, int, int], int]
+    passes: Callable[[int, Any], int]
     options: dict = field(default_factory=dict)
     at_layer: bool = True
     weighted: bool = True
+    of_layer: bool = True
+    scaled: bool = False
+    denoised: bool = False
+    masked: bool = False
+    rounds: int = 1
+    gradient: bool = False
+    closed_form: bool = False
+    index_targets: bool = False
+    labelled: bool = False
+    together: bool = False
 
-    def attribute(self, forward_func, layer, *args, **kwargs):
+    @property
+    def layer(self):
+        """A layer of ``SmallNet`` with negative values, where the method can explain one."""
+        return "relu2" if self.closed_form else "conv2"
+
+    def given(self, labels):
+        """Return the option that gives these labels, for methods that have it."""
+        return {"labels": labels} if self.labelled else {}
+
+    def _options(self, inputs, options):
+        return {**self.options, **self.given(labels_of(inputs)), **options}
+
+    def build(self, forward_func, layer, classifier=None, **kwargs):
+        """Build the Captum class; where it reads a classifier, that one."""
+        own = {"classifier": classifier} if self.closed_form and classifier is not None else {}
+        return self.captum(forward_func, layer, **own, **kwargs)
+
+    def attribute(self, forward_func, layer, inputs, *args, classifier=None, **options):
         """Call ``attribute`` of the Captum class, with this row's options."""
-        return self.captum(forward_func, layer).attribute(*args, **{**self.options, **kwargs})
+        cam = self.build(forward_func, layer, classifier)
+        return cam.attribute(inputs, *args, **self._options(inputs, options))
 
-    def attribute_targets(self, forward_func, layer, *args, **kwargs):
+    def attribute_targets(self, forward_func, layer, inputs, *args, **options):
         """Call ``attribute_targets`` of the Captum class, with this row's options."""
         cam = self.captum(forward_func, layer)
-        return cam.attribute_targets(*args, **{**self.options, **kwargs})
+        return cam.attribute_targets(inputs, *args, **self._options(inputs, options))
 
-    def explain(self, forward_func, layer, *args, **kwargs):
+    def explain(self, forward_func, layer, inputs, *args, reshape_transform=None, **options):
         """Call ``explain`` of the Captum class, with this row's options."""
-        return self.captum(forward_func, layer).explain(*args, **{**self.options, **kwargs})
+        cam = self.captum(forward_func, layer, reshape_transform=reshape_transform)
+        return cam.explain(inputs, *args, **self._options(inputs, options))
 
     def cam(self, model, layers, *args, **kwargs):
         """Build the pytorch-grad-cam class, with this row's options."""
         return self.grad_cam(model, layers, *args, **{**self.options, **kwargs})
 
-    def expected_passes(self, channels):
-        """The forward passes for one image of which ``channels`` masks differ."""
-        return self.passes(
-            channels, self.options.get("n_clusters", 0), self.options.get("n_masks", 0)
-        )
+    def targets(self, categories, inputs, labels=None):
+        """Return pytorch-grad-cam's targets, which carry the labels where the method has them."""
+        if not self.labelled:
+            return [ClassifierOutputTarget(category) for category in categories]
+        rows = itertools.cycle(labels_of(inputs) if labels is None else labels)
+        return [
+            MinMaxTarget(category, row) for category, row in zip(categories, rows, strict=False)
+        ]
 
 
 def _cluster_cam(name, **options):
@@ -68,10 +155,68 @@ def _cluster_cam(name, **options):
         LayerClusterCam,
         ClusterCAM,
         ClusterCamConfig,
-        passes=lambda c, q, k: 1 + q,
+        passes=lambda c, result: len(result.maps) * (1 + min(3, c)),
         options={"n_clusters": 3, **options},
+        masked=True,
     )
 
+
+def _minmax(name, method, captum, grad_cam, config, **options):
+    return Case(
+        name,
+        method,
+        captum,
+        grad_cam,
+        config,
+        passes=lambda c, result: len(result.maps),
+        options=options,
+        index_targets=True,
+        labelled=True,
+        gradient=method == "minmax-grad-cam",
+        closed_form=method == "minmax-cam",
+    )
+
+
+def _collection_cam(name, **options):
+    # Powers near 1 differ little: half precision may then choose another one.
+    sufficient = {"exponents": (1.1, 1.0, 0.9)} if options.get("sufficient") else {}
+    return Case(
+        name,
+        "collection-cam",
+        LayerCollectionCam,
+        CollectionCAM,
+        CollectionCamConfig,
+        passes=_collections,
+        options={"partition_sizes": (2, 3, 4), **options, **sufficient},
+        at_layer=False,
+        weighted=False,
+        masked=True,
+        scaled=bool(sufficient),
+        denoised=True,
+        rounds=2 if sufficient else 1,
+        gradient=True,
+        together=True,
+    )
+
+
+def _collections(channels, result):
+    """One pass for each image, one for each collection; a layer's zero masks share theirs.
+
+    Sufficient Collection-CAM: one more for each of three powers, and for the whole image.
+    """
+    images, targets = result.maps.shape[:2]
+    total = images + (0 if result.exponents is None else images * targets * 4)
+    for layer in result.layers:
+        for maps, sizes in zip(layer.maps, layer.sizes, strict=True):
+            for own, size in zip(maps, sizes, strict=True):
+                grids = own[:size].clamp(min=0).flatten(1)
+                seen = int((grids.amax(dim=1) > grids.amin(dim=1)).sum())
+                total += seen + (seen < size)
+    return int(total)
+
+
+_MINMAX_GRAD_CAM = ("minmax-grad-cam", LayerMinMaxGradCam, MinMaxGradCAM, MinMaxGradCamConfig)
+_MINMAX_CAM = ("minmax-cam", LayerMinMaxCam, MinMaxCAM, MinMaxCamConfig)
 
 CASES = [
     _cluster_cam("cluster-cam"),
@@ -84,7 +229,8 @@ CASES = [
         LayerScoreCam,
         ScoreCAM,
         ScoreCamConfig,
-        passes=lambda c, q, k: 1 + c,
+        passes=lambda c, result: len(result.maps) * (1 + c),
+        masked=True,
     ),
     Case(
         "rise",
@@ -92,17 +238,51 @@ CASES = [
         LayerRise,
         RISE,
         RiseConfig,
-        passes=lambda c, q, k: 1 + k,
+        passes=lambda c, result: len(result.maps) * (1 + 12),
         options={"n_masks": 12, "grid_size": 4},
         at_layer=False,
         weighted=False,
+        of_layer=False,
+        masked=True,
+    ),
+    _collection_cam("collection-cam"),
+    _collection_cam("collection-cam-sufficient", sufficient=True),
+    _minmax("minmax-grad-cam", *_MINMAX_GRAD_CAM),
+    _minmax("minmax-grad-cam-decomposed", *_MINMAX_GRAD_CAM, decomposed=True),
+    _minmax("minmax-cam", *_MINMAX_CAM),
+    _minmax("minmax-cam-decomposed", *_MINMAX_CAM, decomposed=True),
+    Case(
+        "cam",
+        "cam",
+        LayerClassActivationMap,
+        CAM,
+        CamConfig,
+        passes=lambda c, result: len(result.maps),
+        closed_form=True,
+        index_targets=True,
     ),
 ]
+
+
+def rows(**fields):
+    """The rows of which each of some fields has the value given."""
+    return [
+        case
+        for case in CASES
+        if all(getattr(case, name) == value for name, value in fields.items())
+    ]
 
 
 def ids(cases):
     """Names of rows, for ``pytest.mark.parametrize``."""
     return [case.name for case in cases]
+
+
+def each(**fields):
+    """A decorator that runs a test for each row with such fields (without any: for all)."""
+    found = rows(**fields)
+    assert found, f"no row has {fields}"
+    return pytest.mark.parametrize("case", found, ids=ids(found))
 
 
 HOOKS = (

@@ -13,8 +13,9 @@ import captum_cluster.grad_cam
 import captum_cluster.methods
 from captum_cluster.methods import Algorithm
 from tests.conformance.cases import CASES
-from tests.helpers import references
+from tests.helpers import collection_references, minmax_references, references
 
+REFERENCES = (references, collection_references, minmax_references)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -42,9 +43,10 @@ def classes(room, stem):
     }
 
 
-def test_the_methods_of_the_first_issue_are_there():
+def test_the_methods_of_the_first_issues_are_there():
     ids = {algorithm.id for algorithm in FOUND.values()}
     assert {"cluster-cam", "score-cam", "rise"} <= ids
+    assert {"collection-cam", "minmax-grad-cam", "minmax-cam", "cam"} <= ids
     assert len(ids) == len(FOUND), "two methods share an id"
 
 
@@ -91,15 +93,28 @@ def test_a_row_in_the_table_of_cases(stem):
         assert case.config is FOUND[stem].config
 
 
+@every_method
+def test_the_options_of_the_rows_differ(stem):
+    rows = [case.config(**case.options) for case in CASES if case.method == FOUND[stem].id]
+    assert all(a != b for i, a in enumerate(rows) for b in rows[:i]), "two rows test the same"
+
+
+@every_method
+def test_the_fields_of_the_rows_are_those_of_the_algorithm(stem):
+    for case in CASES:
+        if case.method == FOUND[stem].id:
+            assert case.weighted is FOUND[stem].linear
+
+
 def test_every_row_is_of_a_method():
     assert {case.method for case in CASES} <= {algorithm.id for algorithm in FOUND.values()}
 
 
 @every_method
 def test_a_reference(stem):
-    assert inspect.isfunction(getattr(references, stem, None)), (
-        f"tests/helpers/references.py has no function {stem}"
-    )
+    found = [room for room in REFERENCES if inspect.isfunction(getattr(room, stem, None))]
+    names = ", ".join(room.__name__ for room in REFERENCES)
+    assert found, f"none of {names} has a function {stem}"
 
 
 @every_method

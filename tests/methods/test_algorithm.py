@@ -7,14 +7,26 @@ import pickle
 import pytest
 
 from captum_cluster.methods import (
+    CAM,
     CLUSTER_CAM,
+    COLLECTION_CAM,
+    MINMAX_CAM,
+    MINMAX_GRAD_CAM,
     RISE,
     SCORE_CAM,
     Algorithm,
+    CamConfig,
     ClusterCamConfig,
+    CollectionCamConfig,
+    MinMaxCamConfig,
+    MinMaxGradCamConfig,
     RiseConfig,
     ScoreCamConfig,
+    cam,
     cluster_cam,
+    collection_cam,
+    minmax_cam,
+    minmax_grad_cam,
     option_parameters,
     rise,
     score_cam,
@@ -55,15 +67,33 @@ def test_configure_refuses_other_options():
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "identifier", "config", "function", "linear"),
-    [
-        (CLUSTER_CAM, "cluster-cam", ClusterCamConfig, cluster_cam, True),
-        (SCORE_CAM, "score-cam", ScoreCamConfig, score_cam, True),
-        (RISE, "rise", RiseConfig, rise, False),
+    ("algorithm", "identifier", "config", "function", "facts"),
+    [  # linear, gradient, contrasts labels, several layers
+        (CLUSTER_CAM, "cluster-cam", ClusterCamConfig, cluster_cam, (True, False, False, False)),
+        (
+            COLLECTION_CAM,
+            "collection-cam",
+            CollectionCamConfig,
+            collection_cam,
+            (False, True, False, True),
+        ),
+        (
+            MINMAX_GRAD_CAM,
+            "minmax-grad-cam",
+            MinMaxGradCamConfig,
+            minmax_grad_cam,
+            (True, True, True, False),
+        ),
+        (MINMAX_CAM, "minmax-cam", MinMaxCamConfig, minmax_cam, (True, False, True, False)),
+        (CAM, "cam", CamConfig, cam, (True, False, False, False)),
+        (SCORE_CAM, "score-cam", ScoreCamConfig, score_cam, (True, False, False, False)),
+        (RISE, "rise", RiseConfig, rise, (False, False, False, False)),
     ],
 )
-def test_the_methods(algorithm, identifier, config, function, linear):
-    assert dataclasses.astuple(algorithm) == (identifier, config, function, linear)
+def test_the_methods(algorithm, identifier, config, function, facts):
+    assert (algorithm.id, algorithm.config, algorithm.run) == (identifier, config, function)
+    found = dataclasses.astuple(algorithm)[5:]
+    assert found == facts
     assert algorithm.configure({}) == config()
 
 

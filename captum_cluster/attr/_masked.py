@@ -1,0 +1,66 @@
+"""The Captum face of the methods that score masked images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from captum_cluster._checks import check_flag, check_integer
+from captum_cluster._types import CamResult
+from captum_cluster.attr._base import Call, LayerCam, Observed
+from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
+from captum_cluster.methods import check_baselines
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """How the masked passes are made, whatever the method.
+
+    Attributes:
+        baselines: What a mask of 0 leaves of the input: None for 0, a number, or a tensor that
+            broadcasts to the input (a blurred copy, say); a tuple of these for several inputs.
+        perturbations_per_eval: At most this many times N masked images go through one forward
+            pass. None: as many as fit a memory budget. It does not change the map.
+        show_progress: Show a bar over the masked passes.
+    """
+
+    baselines: Any = None
+    perturbations_per_eval: int | None = None
+    show_progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.perturbations_per_eval is not None:
+            check_integer("perturbations_per_eval", self.perturbations_per_eval, 1)
+        check_flag("show_progress", self.show_progress)
+
+
+class LayerMaskedCam(LayerCam):
+    """Base of the methods that explain a layer by masked forward passes; see ``LayerCam``."""
+
+    call_options: ClassVar[type] = MaskOptions
+
+    def _explain(self, call: Call, passed: MaskOptions, config: Any) -> tuple[CamResult, ...]:
+        scorer = self._scorer(call, passed, config)
+        observed = self._observe(call)
+        check_targets(scorer, observed)
+        return tuple(self.algorithm.run(part, scorer, config) for part in observed.maps[0])
+
+    def _scorer(self, call: Call, passed: MaskOptions, config: Any) -> MaskedScorer:
+        """Return what scores the masks of a call."""
+        return MaskedScorer(
+            call.forward,
+            call.inputs,
+            call.select,
+            config.reads,
+            check_baselines(passed.baselines, call.inputs),
+            passed.perturbations_per_eval and passed.perturbations_per_eval * call.images,
+            passed.show_progress,
+        )
+
+
+def check_targets(scorer: MaskedScorer, observed: Observed) -> None:
+    """Check that the targets fit the outputs, before any masked pass is made."""
+    rows = torch.arange(scorer.select.images)
+    scorer.select(read_scores(observed.outputs.detach(), scorer.score_function), rows)

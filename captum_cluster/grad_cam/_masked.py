@@ -1,0 +1,74 @@
+"""The pytorch-grad-cam face of the methods that score masked images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_cluster._checks import check_flag, check_integer
+from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
+from captum_cluster.functional.attribution.targets import select_each
+from captum_cluster.grad_cam._base import ScopedCAM
+from captum_cluster.methods import check_baselines, check_outputs
+
+
+class MaskedCAM(ScopedCAM):
+    """Base of the methods that explain layers by masked forward passes; see ``ScopedCAM``.
+
+    Args:
+        model: As for ``ScopedCAM``, and so for the arguments not named here.
+        target_layers: See there.
+        reshape_transform: See there.
+        baselines: What a mask of 0 leaves of the input: None for 0, a number, or a tensor that
+            broadcasts to the input.
+        batch_size: Masked images in one forward pass. None: as many as fit a memory budget. It
+            does not change the map. The attribute of that name may be set later, as in the host.
+        show_progress: Show a bar over the masked passes.
+        tta_transforms: See there.
+        **options: The method's own, see its config.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target_layers: Sequence[nn.Module],
+        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        *,
+        baselines: Any = None,
+        batch_size: int | None = None,
+        show_progress: bool = False,
+        tta_transforms: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **options
+        )
+        self.baselines = baselines
+        self.batch_size = batch_size
+        self.show_progress = check_flag("show_progress", show_progress)
+
+    def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
+        scorer = self._scorer(images, targets)
+        maps = self.activations_and_grads.activations
+        return [self.algorithm.run(part, scorer, self.config) for part in maps]
+
+    def _scorer(self, images: Tensor, targets: list[OutputTarget]) -> MaskedScorer:
+        """Return what scores masks, with the targets checked against the unmasked outputs."""
+        rows = self.batch_size
+        scorer = MaskedScorer(
+            lambda inputs, rows: check_outputs(self.model(inputs[0]), len(rows)),
+            (images,),
+            select_each(targets, images=len(images)),
+            self.config.reads,
+            check_baselines(self.baselines, (images,)),
+            None if rows is None else check_integer("batch_size", rows, 1),
+            self.show_progress,
+        )
+        outputs = self.activations_and_grads.outputs.detach()
+        # Before the masked passes are made: do the targets fit what the model gives?
+        scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
+        return scorer

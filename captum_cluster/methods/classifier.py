@@ -1,0 +1,108 @@
+"""The linear classifier behind pooled feature maps, for the closed forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_cluster._checks import LayerError, check_finite, describe, expected
+from captum_cluster.hooks import owner_of
+
+_ADVICE = (
+    " Pass classifier= if another module is the classifier, or use the gradient form, which takes "
+    "any model: minmax-grad-cam (LayerMinMaxGradCam, MinMaxGradCAM) for minmax-cam, grad-cam for "
+    "cam."
+)
+
+
+def find_classifier(model: object, classifier: nn.Module | None = None) -> nn.Module:
+    """Return the linear classifier of a model: the one given, or the last that is in it.
+
+    Args:
+        model: A module, or a function of the inputs (there the classifier cannot be found).
+        classifier: An ``nn.Linear``, a 1x1 ``nn.Conv2d``, or any module with an
+            ``effective_weight`` (L,C) or (L,C,1,1).
+
+    Raises:
+        TypeError: ``classifier`` is none of these.
+        LayerError: None is given, and the model has none or is a function.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
+        >>> find_classifier(net) is net[2]
+        True
+    """
+    what = "an nn.Linear or a 1x1 nn.Conv2d, or a module with an effective_weight"
+    if classifier is not None:
+        if not _is_linear(classifier):
+            raise TypeError(expected("classifier", what, describe(classifier)))
+        return classifier
+    owner = owner_of(model)
+    if owner is None:
+        raise LayerError(expected("classifier", "given for a function that hides its model", None))
+    found = [module for module in owner.modules() if _is_linear(module)]
+    if not found:
+        raise LayerError(expected("the model", f"to hold {what}", type(owner).__name__) + _ADVICE)
+    return found[-1]
+
+
+def closed_form_weight(classifier: nn.Module, maps: Tensor, outputs: Tensor) -> Tensor:
+    """Return the classifier's weights (L,C), checked to explain the outputs.
+
+    Args:
+        classifier: See ``find_classifier``.
+        maps: (N,C,h,w), the layer's maps.
+        outputs: (N,L), the model's logits.
+
+    Raises:
+        ValueError: The outputs are not finite.
+        LayerError: The mean of the maps, times the weights, plus the bias is not the logits, to
+            1e-3 of the image's largest (eight roundings in half precision). The message names the
+            forms that need no such classifier.
+
+    Example:
+        >>> fc = nn.Linear(3, 2)
+        >>> maps = torch.rand(1, 3, 4, 4)
+        >>> closed_form_weight(fc, maps, fc(maps.mean(dim=(2, 3)))).shape
+        torch.Size([2, 3])
+    """
+    weight, bias = _parameters(classifier)
+    what = (
+        "to be global average pooling and a linear classifier behind the layer, so that "
+        "pool(A) W^T + b gives the logits"
+    )
+    # A model with a single output may give it without a dimension for the labels.
+    outputs = outputs.detach().reshape(len(outputs), -1) if outputs.ndim == 1 else outputs.detach()
+    check_finite("the model's outputs", outputs)
+    if outputs.ndim != 2 or weight.shape != (outputs.shape[1], maps.shape[1]):
+        shapes = f"weights {tuple(weight.shape)} and outputs {tuple(outputs.shape)}"
+        got = f"{maps.shape[1]} maps, {shapes}"
+        raise LayerError(expected("the model", what, got) + _ADVICE)
+    weight = weight.to(maps)
+    with torch.autocast(maps.device.type, enabled=False):
+        logits = maps.mean(dim=(2, 3)) @ weight.T
+        logits = logits if bias is None else logits + bias.to(logits)
+    scale = outputs.abs().amax(dim=1).to(logits).clamp(min=torch.finfo(logits.dtype).tiny)
+    error = float(((logits - outputs.to(logits)).abs().amax(dim=1) / scale).max())
+    # Half precision keeps three digits, or two.
+    if not error <= max(1e-3, 8 * torch.finfo(outputs.dtype).eps):
+        got = f"a relative difference of {error:.2g}"
+        raise LayerError(expected("the model", what, got) + _ADVICE)
+    return weight
+
+
+def _is_linear(module: Any) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return module.kernel_size == (1, 1) and module.groups == 1
+    linear = isinstance(module, nn.Linear)
+    return linear or (isinstance(module, nn.Module) and hasattr(module, "effective_weight"))
+
+
+def _parameters(classifier: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Return weights (L,C) and bias (L,) of a classifier."""
+    weight: Any = getattr(classifier, "effective_weight", None)
+    weight = classifier.weight if weight is None else weight
+    bias: Any = getattr(classifier, "bias", None)
+    return weight.detach().flatten(1), None if bias is None else bias.detach()
