@@ -1,6 +1,24 @@
 """Maps over pictures, and pictures side by side; the only room that imports matplotlib."""
 
-from captum_cluster.visualization.figures import Panel, figure_image, save_figure, side_by_side
+from captum_cluster.visualization.explanations import plot_clusters, plot_collections
+from captum_cluster.visualization.figures import (
+    Chart,
+    Panel,
+    figure_image,
+    panel_grid,
+    save_figure,
+    side_by_side,
+)
 from captum_cluster.visualization.overlays import overlay
 
-__all__ = ["Panel", "figure_image", "overlay", "save_figure", "side_by_side"]
+__all__ = [
+    "Chart",
+    "Panel",
+    "figure_image",
+    "overlay",
+    "panel_grid",
+    "plot_clusters",
+    "plot_collections",
+    "save_figure",
+    "side_by_side",
+]

@@ -9,12 +9,13 @@ import io
 import os
 import textwrap
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -33,6 +34,9 @@ _GAP = 0.15
 _TITLE_SIZE, _CAPTION_SIZE, _HEADING_SIZE = 10.0, 9.0, 12.0
 _LINE = 1.3 / 72.0  # inches of line height for each point of type
 _LOWEST, _TALLEST = 0.3, 1.6  # height of a picture's place, in widths
+_CHART_LOWEST = 0.7
+_TICKS_LEFT, _TICKS_BELOW, _TICKS_ABOVE = 0.56, 0.22, 0.07  # inches of a chart's place
+_FRAME = 3.0  # points
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +47,27 @@ class Panel:
         image: What ``overlay`` takes as a picture, and what it returns.
         title: Above the picture.
         caption: Below the picture ("0.12 s, 7 forward passes").
+        frame: The colour of a frame around the picture and of the title, by matplotlib's name;
+            None for no frame.
     """
 
     image: Picture
+    title: str = ""
+    caption: str = ""
+    frame: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A small chart in the place of a picture, as high as the pictures of its row.
+
+    Attributes:
+        draw: Draws on the axes, which have room for the labels of ticks but for no others.
+        title: Above the chart.
+        caption: Below the chart, where the name of the horizontal axis stands.
+    """
+
+    draw: Callable[[Axes], None]
     title: str = ""
     caption: str = ""
 
@@ -77,13 +99,42 @@ def side_by_side(
     panels = _check_panels(panels)
     labels = _row_labels(rows, len(panels))
     columns = -(-len(panels) // len(labels))
-    width = min(3.2, max(1.7, 14.0 / columns))
-    cells = [_cell(panel, width) for panel in panels]
-    grid = [
-        _row(label, cells[number * columns : (number + 1) * columns])
-        for number, label in enumerate(labels)
+    starts = range(0, len(labels) * columns, columns)
+    return panel_grid(
+        [panels[start : start + columns] for start in starts], labels=labels, title=title or ""
+    )
+
+
+def panel_grid(
+    rows: Sequence[Sequence[Panel | Chart | None]], *, labels: Sequence[str], title: str = ""
+) -> Figure:
+    """Return a figure of rows that may differ in length, with pictures, charts and blank places.
+
+    Drawn as by ``side_by_side``.
+
+    Args:
+        rows: What stands in each row, from the left; None for a place left blank. At least one
+            of them is not empty.
+        labels: As many as rows, each written at the left of its row.
+        title: Above all.
+
+    Raises:
+        TypeError: A panel's image is of another type.
+        ValueError: A panel's image is no picture.
+
+    Example:
+        >>> picture = Panel(np.zeros((4, 4)), "black", frame="green")
+        >>> chart = Chart(lambda axes: axes.set_ylim(0, 1), caption="sizes")
+        >>> figure = panel_grid([[chart, picture], [None, picture, picture]], labels=["a", "b"])
+        >>> [axes.get_title() for axes in figure.axes]
+        ['', 'black', 'black', 'black']
+    """
+    width = min(3.2, max(1.7, 14.0 / max(len(row) for row in rows)))
+    drawn = [
+        _row(label, [_cell(panel, width) if panel else None for panel in row])
+        for label, row in zip(labels, rows, strict=True)
     ]
-    return _draw(grid, title or "", width)
+    return _draw(drawn, title, width)
 
 
 def _check_panels(panels: object) -> list[Panel]:
@@ -110,12 +161,14 @@ def _row_labels(rows: object, n_panels: int) -> list[str]:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A panel ready to be placed: pixels, wrapped words, the height of the picture's place."""
+    """A panel ready to be placed: what draws it, wrapped words, the height of its place."""
 
-    pixels: NDArray[np.uint8]
+    draw: Callable[[Axes], None]
     title: str
     caption: str
     height: float
+    is_chart: bool = False
+    frame: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,27 +176,47 @@ class _Row:
     """Cells beside each other, and the heights they need in inches: words, pictures, words."""
 
     label: str
-    cells: list[_Cell]
+    cells: list[_Cell | None]
     above: float
     height: float
     below: float
 
 
-def _cell(panel: Panel, width: float) -> _Cell:
+def _cell(panel: Panel | Chart, width: float) -> _Cell:
     """Return the panel for a column of that width in inches."""
-    pixels = to_uint8(to_rgb(panel.image))
-    aspect = pixels.shape[0] / pixels.shape[1]
     title = _wrap(panel.title, width, _TITLE_SIZE)
     caption = _wrap(panel.caption, width, _CAPTION_SIZE)
-    return _Cell(pixels, title, caption, width * min(max(aspect, _LOWEST), _TALLEST))
+    if isinstance(panel, Chart):
+        return _Cell(panel.draw, title, caption, width * _CHART_LOWEST, is_chart=True)
+    pixels = to_uint8(to_rgb(panel.image))
+    aspect = pixels.shape[0] / pixels.shape[1]
+    height = width * min(max(aspect, _LOWEST), _TALLEST)
+    return _Cell(_picture(pixels, panel.frame), title, caption, height, frame=panel.frame)
 
 
-def _row(label: str, cells: list[_Cell]) -> _Row:
+def _picture(pixels: NDArray[np.uint8], frame: str | None) -> Callable[[Axes], None]:
+    """Return what draws a picture, and a frame around it."""
+
+    def draw(axes: Axes) -> None:
+        axes.imshow(pixels)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(frame is not None)
+        axes.spines[:].set(edgecolor=frame, linewidth=_FRAME)
+
+    return draw
+
+
+def _row(label: str, cells: list[_Cell | None]) -> _Row:
     """Return the row of these cells, its label wrapped at the height along which it runs."""
-    above = max(_words_height(cell.title, _TITLE_SIZE) for cell in cells)
-    height = max(cell.height for cell in cells)
+    filled = [cell for cell in cells if cell]
+    above = max((_words_height(cell.title, _TITLE_SIZE) for cell in filled), default=0.0)
+    height = max((cell.height for cell in filled), default=0.0)
+    # Charts grow to the height of the row.
+    cells = [replace(cell, height=height) if cell and cell.is_chart else cell for cell in cells]
     # A caption hangs below its own picture, which may be lower than the highest.
-    below = max(cell.height + _words_height(cell.caption, _CAPTION_SIZE) for cell in cells) - height
+    bottoms = [cell.height + _words_height(cell.caption, _CAPTION_SIZE) for cell in cells if cell]
+    below = max(bottoms, default=0.0) - height
     return _Row(_wrap(label, height, _TITLE_SIZE), cells, above, height, max(below, 0.0))
 
 
@@ -178,7 +251,7 @@ def _words_width(words: str, size: float) -> float:
 
 def _draw(grid: list[_Row], title: str, width: float) -> Figure:
     """Return the figure of the grid, its columns ``width`` inches wide."""
-    columns = len(grid[0].cells)
+    columns = max(len(row.cells) for row in grid)
     left = _MARGIN + max(_words_height(row.label, _TITLE_SIZE) for row in grid)
     total = left + columns * (width + _GAP) - _GAP + _MARGIN
     heading = _wrap(title, total - 2 * _MARGIN, _HEADING_SIZE)
@@ -210,19 +283,26 @@ def _draw_row(figure: Figure, row: _Row, left: float, top: float, width: float) 
         x = _MARGIN + (left - _MARGIN) / 2
         _write(figure, row.label, x, top - row.height / 2, _TITLE_SIZE, va="center", rotation=90)
     for number, cell in enumerate(row.cells):
-        _draw_cell(figure, cell, left + number * (width + _GAP), top, width)
+        x = left + number * (width + _GAP)
+        if cell:
+            _draw_cell(figure, cell, x, top, width)
 
 
 def _draw_cell(figure: Figure, cell: _Cell, left: float, top: float, width: float) -> None:
-    """Draw a picture whose place starts at ``left`` and ``top`` inches, with its words."""
+    """Draw a panel whose place starts at ``left`` and ``top`` inches, with its words."""
+    # The words stand in the middle of the place, which a chart shares with its ticks' labels.
+    west, south, north = (_TICKS_LEFT, _TICKS_BELOW, _TICKS_ABOVE) if cell.is_chart else (0, 0, 0)
     w, h = figure.get_size_inches()
-    axes = figure.add_axes((left / w, (top - cell.height) / h, width / w, cell.height / h))
-    axes.imshow(cell.pixels)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    axes.set_title(cell.title, fontsize=_TITLE_SIZE, pad=4, parse_math=False)
-    axes.set_xlabel(cell.caption, fontsize=_CAPTION_SIZE, labelpad=3, parse_math=False)
+    inner, height = width - west, cell.height - south - north
+    axes = figure.add_axes(
+        ((left + west) / w, (top - cell.height + south) / h, inner / w, height / h)
+    )
+    axes.tick_params(labelsize=_CAPTION_SIZE)
+    cell.draw(axes)
+    options: dict[str, Any] = {"x": (width / 2 - west) / inner, "parse_math": False}
+    color = cell.frame or "black"
+    axes.set_title(cell.title, fontsize=_TITLE_SIZE, pad=4 + 72 * north, color=color, **options)
+    axes.set_xlabel(cell.caption, fontsize=_CAPTION_SIZE, labelpad=3, **options)
 
 
 def figure_image(figure: Figure, dpi: float = 100) -> Image.Image:

@@ -82,8 +82,8 @@ def _colormap(name: object) -> Colormap:
     return matplotlib.colormaps[name]
 
 
-def to_rgb(image: Any) -> NDArray[np.float32]:
-    """Return a picture as (H,W,3) float in [0,1]."""
+def to_rgb(image: Any, name: str = "image") -> NDArray[np.float32]:
+    """Return a picture as (H,W,3) float in [0,1]; ``name`` is the argument's, for messages."""
     if isinstance(image, Image.Image):
         image = np.asarray(image.convert("RGB"))
     elif isinstance(image, Tensor):
@@ -91,14 +91,14 @@ def to_rgb(image: Any) -> NDArray[np.float32]:
         image = (image.float() if image.is_floating_point() else image).numpy()
     elif not isinstance(image, np.ndarray):
         what = "a PIL image, a tensor or an array"
-        raise TypeError(expected("image", what, describe(image)))
-    values = _channels_last(image)
+        raise TypeError(expected(name, what, describe(image)))
+    values = _channels_last(image, name)
     if values.dtype == np.uint8:
         return values.astype(np.float32) / 255.0
-    return _unit_range(values)
+    return _unit_range(values, name)
 
 
-def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
+def _channels_last(image: NDArray[Any], name: str) -> NDArray[Any]:
     """Return an array (3,H,W), (H,W,3) or (H,W) as (H,W,3)."""
     if image.ndim == 3 and image.shape[0] == 3:
         image = image.transpose(1, 2, 0)
@@ -106,18 +106,18 @@ def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
         image = np.stack([image] * 3, axis=-1)
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         what = "of shape (3, H, W), (H, W, 3) or (H, W)"
-        raise ValueError(expected("image", what, f"shape {tuple(image.shape)}"))
+        raise ValueError(expected(name, what, f"shape {tuple(image.shape)}"))
     return image
 
 
-def _unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
+def _unit_range(values: NDArray[Any], name: str) -> NDArray[np.float32]:
     """Return floats that lie in [0,1] but for rounding, clipped to it."""
     if values.dtype.kind != "f":
-        raise TypeError(expected("image", "of floats or of dtype uint8", f"dtype {values.dtype}"))
+        raise TypeError(expected(name, "of floats or of dtype uint8", f"dtype {values.dtype}"))
     low, high = values.min(), values.max()
     if not (low >= -1e-4 and high <= 1 + 1e-4):  # NaN fails too
         what = "in [0, 1] (not normalized for a model)"
-        raise ValueError(expected("image", what, f"values from {low:g} to {high:g}"))
+        raise ValueError(expected(name, what, f"values from {low:g} to {high:g}"))
     return values.clip(0, 1).astype(np.float32)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 from PIL import Image
 
 from captum_cluster.visualization import Panel, overlay, save_figure, side_by_side
+from captum_cluster.visualization.figures import Chart, panel_grid
+from tests.visualization.reading import assert_readable, words
 
 GREY = np.full((4, 6, 3), 0.5)
 JET_LOW, JET_HIGH = (0, 0, 128), (128, 0, 0)  # jet's ends, rounded
@@ -123,33 +123,6 @@ def test_errors_of_overlay() -> None:
         overlay(GREY, corner(), colormap=3)  # type: ignore[arg-type]
 
 
-def words(figure: Figure) -> list[Text]:
-    """All words of a figure that are not empty."""
-    return [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
-
-
-def boxes(figure: Figure) -> list[Bbox]:
-    """The places of all words and pictures, in pixels."""
-    figure.canvas.draw()
-    places = [text.get_window_extent() for text in words(figure)]
-    return places + [axes.get_window_extent() for axes in figure.axes]
-
-
-def assert_readable(figure: Figure) -> None:
-    """Nothing overlaps, nothing is clipped, no letter is tiny."""
-    places = boxes(figure)
-    page = figure.bbox
-    for place in places:
-        assert place.x0 >= page.x0 - 1, place
-        assert place.y0 >= page.y0 - 1, place
-        assert place.x1 <= page.x1 + 1, place
-        assert place.y1 <= page.y1 + 1, place
-    for one, other in itertools.combinations(places, 2):
-        overlap = Bbox.intersection(one, other)
-        assert overlap is None or min(overlap.width, overlap.height) < 1.5, (one, other)
-    assert all(text.get_fontsize() >= 9 for text in words(figure))
-
-
 LONG = "a method whose name is long: features.denseblock4.denselayer16.conv2.weights ($3 and $4)"
 
 
@@ -202,6 +175,34 @@ def test_long_title_wraps_without_losing_a_word() -> None:
 def test_pictures_of_different_kinds_and_sizes() -> None:
     pictures = [GREY, Image.new("RGB", (30, 90)), torch.zeros(3, 8, 8), np.ones((5, 50))]
     assert_readable(side_by_side([Panel(picture, "title", "caption") for picture in pictures]))
+
+
+def test_rows_of_different_lengths_with_charts_and_blank_places() -> None:
+    drawn = []
+    chart = Chart(drawn.append, f"chart {LONG}", "sizes")
+    pictures = [Panel(np.zeros((20, 30)), "a"), Panel(np.zeros((30, 20)), LONG, LONG)]
+    figure = panel_grid(
+        [[chart, *pictures], [None, *pictures], [pictures[0]]], labels=["one", "", LONG], title=LONG
+    )
+    assert_readable(figure)
+    assert len(figure.axes) == 6
+    assert drawn == [figure.axes[0]]
+    x = [axes.get_position().x0 for axes in figure.axes]
+    assert x[3:5] == pytest.approx(x[1:3]), "the blank place is kept"
+    assert x[0] > x[5], "a chart leaves room for the labels of its ticks"
+    chart_height, *heights = [axes.get_position().height for axes in figure.axes]
+    assert max(heights) * 0.85 < chart_height < max(heights), "as high as the row"
+
+
+def test_frame_and_title_have_its_colour() -> None:
+    figure = side_by_side([Panel(GREY, "plain"), Panel(GREY, "framed", "caption", frame="red")])
+    plain, framed = figure.axes
+    assert not any(spine.get_visible() for spine in plain.spines.values())
+    assert plain.title.get_color() == "black"
+    assert all(spine.get_visible() for spine in framed.spines.values())
+    assert {spine.get_edgecolor() for spine in framed.spines.values()} == {to_rgba("red")}
+    assert framed.title.get_color() == "red"
+    assert framed.xaxis.label.get_color() == "black"
 
 
 def test_no_global_state_of_pyplot() -> None:
