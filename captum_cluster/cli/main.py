@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from captum_cluster import __version__
+from captum_cluster._checks import expected
 
 _ERRORS = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
@@ -41,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="explain one image by one method")
     _add_image(explain)
     explain.add_argument("--method", default="cluster-cam", help="default: %(default)s")
+    explain.add_argument(
+        "--labels", help="class indices of the labels present, with commas, for minmax methods"
+    )
     explain.set_defaults(run=_explain)
 
     compare = commands.add_parser("compare", help="explain one image by several methods")
@@ -49,6 +53,36 @@ def _parser() -> argparse.ArgumentParser:
         "--methods", default="grad-cam,score-cam,cluster-cam", help="default: %(default)s"
     )
     compare.set_defaults(run=_compare)
+
+    compare.add_argument(
+        "--labels",
+        metavar="LABELS",
+        help="class indices of the labels present, with commas: one row for each; or 'predicted' "
+        "for a multi-label model",
+    )
+
+    ablation = commands.add_parser("ablation", help="vary one choice of a method, and measure")
+    ablation.add_argument(
+        "study",
+        metavar="STUDY",
+        help="cluster-cam-layers, cluster-cam-clusters, cluster-cam-eigenvectors, "
+        "cluster-cam-clustering or collection-cam-layers",
+    )
+    ablation.add_argument("images", metavar="IMAGE", nargs="+", help="picture files or folders")
+    _add_model(ablation)
+    ablation.add_argument(
+        "--layers", help="names of the model's stages with commas, shallow to final"
+    )
+    ablation.add_argument(
+        "--stride",
+        type=int,
+        default=1,
+        help="take every so many steps of Insertion and Deletion (default: %(default)s)",
+    )
+    ablation.set_defaults(run=_ablation)
+
+    methods = commands.add_parser("methods", help="list every method, ours and stock")
+    methods.set_defaults(run=_methods)
 
     demo = commands.add_parser("demo", help="train a small network and see the methods at work")
     demo.add_argument("--output", default="captum-cluster-demo", metavar="DIR", help=_OUTPUT)
@@ -63,6 +97,17 @@ _OUTPUT = "directory for the results (default: %(default)s)"
 def _add_image(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a command that explains an image."""
     parser.add_argument("image", metavar="IMAGE", help="a picture file")
+    _add_model(parser)
+    parser.add_argument("--target", type=int, help="class index (default: the top class)")
+    parser.add_argument(
+        "--layer",
+        help="module name, or several with commas, shallow to final, for methods that take them "
+        "(default: the last convolutional layer)",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command that loads a model and writes files."""
     parser.add_argument("--model", default="resnet18", help="a torchvision model (%(default)s)")
     parser.add_argument(
         "--weights",
@@ -70,8 +115,6 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         metavar="DEFAULT|FILE",
         help="torchvision's default weights, or a file with a state dict",
     )
-    parser.add_argument("--target", type=int, help="class index (default: the top class)")
-    parser.add_argument("--layer", help="module name (default: the last convolutional layer)")
     parser.add_argument("--output", default="captum-cluster-output", metavar="DIR", help=_OUTPUT)
 
 
@@ -83,7 +126,14 @@ def _explain(options: argparse.Namespace) -> None:
     check_method(options.method)
     load_image(options.image)  # before weights are loaded, or downloaded in vain
     model = load_model(options.model, options.weights)
-    one = explain(model, options.image, options.method, options.target, options.layer)
+    one = explain(
+        model,
+        options.image,
+        options.method,
+        options.target,
+        _layers(options.layer),
+        labels=_labels(options.labels),
+    )
     print(f"{one.subject.name}: {one.subject.title}")
     print(f"{one.method} at {one.subject.layer_name}: {one.cost}")
     for path in one.save(options.output):
@@ -98,11 +148,71 @@ def _compare(options: argparse.Namespace) -> None:
     methods = [check_method(name.strip()) for name in options.methods.split(",")]
     load_image(options.image)
     model = load_model(options.model, options.weights)
-    comparison = compare(model, options.image, methods, options.target, options.layer)
-    print(f"{comparison.subject.name}: {comparison.subject.title}")
-    for one in comparison.explanations:
-        print(f"{one.method:<20} {one.cost}")
+    labels = options.labels if options.labels == "predicted" else _labels(options.labels)
+    layers = _layers(options.layer)
+    comparison = compare(model, options.image, methods, options.target, layers, labels=labels)
+    for subject in comparison.subjects:
+        print(f"{subject.name}: {subject.title}")
+        for one in comparison.explanations:
+            if one.subject is subject:
+                print(f"{one.method:<26} {one.cost}")
     print(comparison.save(options.output))
+
+
+def _layers(names: str | None) -> list[str] | None:
+    """Return layer names that are separated by commas."""
+    return None if names is None else [name.strip() for name in names.split(",")]
+
+
+def _labels(text: str | None) -> list[int] | None:
+    """Return class indices that are separated by commas."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        what = "class indices with commas between them"
+        raise ValueError(expected("--labels", what, repr(text))) from error
+
+
+def _methods(options: argparse.Namespace) -> None:
+    from captum_cluster.evaluation import methods
+
+    heading = ("method", "from", "gradient", "forward passes", "labels", "layers", "paper")
+    rows = [heading] + [
+        (
+            one.name,
+            one.host,
+            "yes" if one.gradient else "no",
+            one.passes,
+            one.labels,
+            one.layers,
+            one.paper,
+        )
+        for one in methods()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip())
+
+
+def _ablation(options: argparse.Namespace) -> None:
+    from captum_cluster.evaluation import check_directory, find_images, load_model, run_ablation
+
+    check_directory(options.output)
+    images = find_images(options.images)
+    found = run_ablation(
+        load_model(options.model, options.weights),
+        images,
+        options.study,
+        layers=_layers(options.layers),
+        stride=options.stride,
+        progress=True,
+    )
+    print(f"{options.study}: means over {found.images} images, in per cent\n")
+    print(found.table())
+    print(f"\nFigure: {found.save(options.output)}")
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -14,8 +14,10 @@ from captum_cluster._checks import describe, expected
 from captum_cluster.evaluation.explanation import (
     Explanation,
     ImageLike,
+    LayerLike,
     Subject,
     Transform,
+    check_class,
     explained,
     loaded,
     prepare,
@@ -23,6 +25,7 @@ from captum_cluster.evaluation.explanation import (
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.registry import check_method, run_method, warm_up
+from captum_cluster.functional.attribution import present_labels
 from captum_cluster.hooks import untouched
 from captum_cluster.visualization import Panel, save_figure, side_by_side
 
@@ -35,24 +38,36 @@ _MOST_COLUMNS = 6
 
 @dataclass(frozen=True)
 class Comparison:
-    """Explanations of one image and target by several methods.
+    """Explanations of one image by several methods, for one label or for several.
 
     Attributes:
-        subject: The image, the layer and the target.
-        explanations: One for each method, in the order asked for.
+        subjects: The image and the layer, with each label explained.
+        explanations: One for each label and method: all methods of the first label, in the order
+            asked for, then those of the next.
     """
 
-    subject: Subject
+    subjects: tuple[Subject, ...]
     explanations: tuple[Explanation, ...]
 
+    @property
+    def subject(self) -> Subject:
+        """The image, the layer and the first label explained."""
+        return self.subjects[0]
+
     def figure(self) -> Figure:
-        """Return the picture and each method's overlay, with time and forward passes."""
-        panels = [Panel(self.subject.picture, title="input", caption=self.subject.title)]
-        panels += [
-            Panel(one.overlay(), title=one.method, caption=one.cost) for one in self.explanations
-        ]
+        """Return the picture and each method's overlay, with time and forward passes.
+
+        With several labels each has a row.
+        """
         title = f"{self.subject.name}, layer {self.subject.layer_name}"
-        return side_by_side(panels, title=title, rows=-(-len(panels) // _MOST_COLUMNS))
+        if len(self.subjects) == 1:
+            panels = [_picture(self.subject, self.subject.title), *map(_panel, self.explanations)]
+            return side_by_side(panels, title=title, rows=-(-len(panels) // _MOST_COLUMNS))
+        panels = []
+        for subject in self.subjects:
+            panels.append(_picture(subject, ""))
+            panels += [_panel(one) for one in self.explanations if one.subject is subject]
+        return side_by_side(panels, title=title, rows=[one.named for one in self.subjects])
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the figure as ``<image>-comparison.png`` and return its path.
@@ -70,13 +85,22 @@ class Comparison:
         return Path(directory) / name
 
 
+def _picture(subject: Subject, caption: str) -> Panel:
+    return Panel(subject.picture, title="input", caption=caption)
+
+
+def _panel(one: Explanation) -> Panel:
+    return Panel(one.overlay(), title=one.method, caption=one.cost)
+
+
 def compare(
     model: nn.Module | LoadedModel,
     image: ImageLike,
     methods: Sequence[str] = ("grad-cam", "score-cam", "cluster-cam"),
     target: int | None = None,
-    layer: nn.Module | str | None = None,
+    layer: LayerLike | Sequence[LayerLike] | None = None,
     *,
+    labels: Sequence[int] | str | None = None,
     transform: Transform | None = None,
     categories: Sequence[str] | None = None,
     reshape_transform: Callable[[Tensor], Tensor] | None = None,
@@ -89,14 +113,18 @@ def compare(
         model: As for ``explain``, and so for the arguments not named here.
         image: As for ``explain``.
         methods: Names of methods.
-        target: As for ``explain``.
+        target: As for ``explain``. Not with ``labels``.
         layer: As for ``explain``.
+        labels: The labels present in an image that has several: each is explained, and methods
+            that contrast labels are told all of them. "predicted": those that a multi-label
+            model gives a sigmoid above 0.5.
         transform: As for ``explain``.
         categories: As for ``explain``.
         reshape_transform: As for ``explain``.
 
     Raises:
-        ValueError: No method, or an unknown one; and the errors of ``explain``.
+        ValueError: No method, or an unknown one; a target and labels; no labels, or none that is
+            predicted; and the errors of ``explain``.
 
     Example:
         >>> import torch
@@ -104,18 +132,54 @@ def compare(
         >>> both = compare(resnet18().eval(), torch.rand(3, 64, 64), ["grad-cam", "cluster-cam"])
         >>> [(one.method, one.forwards) for one in both.explanations]
         [('grad-cam', 1), ('cluster-cam', 7)]
+        >>> several = compare(
+        ...     resnet18().eval(), torch.rand(3, 64, 64), ["cam", "minmax-cam"], labels=[3, 7]
+        ... )
+        >>> [(one.target, one.method) for one in several.explanations]
+        [(3, 'cam'), (3, 'minmax-cam'), (7, 'cam'), (7, 'minmax-cam')]
     """
     if isinstance(methods, str) or not methods:
         raise ValueError(expected("methods", "a list of names", describe(methods)))
+    if target is not None and labels is not None:
+        raise ValueError(expected("target", "None where labels are given", target))
     for method in methods:
         check_method(method)
     net, transform, categories = loaded(model, transform, categories)
     explanations = []
     with untouched(net):
-        subject = prepare(net, image, target, layer, transform, categories, reshape_transform)
-        at = (subject.layer, subject.inputs, subject.target)
+        prepared = prepare(net, image, layer, transform, reshape_transform)
+        present = _labels(labels, prepared.logits)
+        targets = [target] if present is None else present
+        subjects = [prepared.at(one, present, categories) for one in targets]
         for method in methods:
             warm_up(method)
-            run = run_method(method, net, *at, reshape_transform=reshape_transform)
-            explanations.append(explained(method, subject, run))
-    return Comparison(subject, tuple(explanations))
+        for subject in subjects:
+            for method in methods:
+                run = run_method(
+                    method,
+                    net,
+                    subject.layers,
+                    subject.inputs,
+                    subject.target,
+                    labels=subject.labels,
+                    reshape_transform=reshape_transform,
+                )
+                explanations.append(explained(method, subject, run))
+    return Comparison(tuple(subjects), tuple(explanations))
+
+
+def _labels(labels: Sequence[int] | str | None, logits: Tensor) -> list[int] | None:
+    """Return the labels that are explained, or None for the one target."""
+    if labels is None:
+        return None
+    if isinstance(labels, str):
+        if labels != "predicted":
+            raise ValueError(expected("labels", "class indices or 'predicted'", repr(labels)))
+        found: list[int] = present_labels(logits[None])[0].nonzero().flatten().tolist()
+        if not found:
+            what = "to predict a label with a sigmoid above 0.5"
+            raise ValueError(expected("the model", what, f"{float(logits.sigmoid().max()):.2g}"))
+        return found
+    if not isinstance(labels, (list, tuple)) or not labels:
+        raise ValueError(expected("labels", "a list of class indices", describe(labels)))
+    return [check_class(label, len(logits), "labels") for label in dict.fromkeys(labels)]

@@ -31,6 +31,7 @@ from captum_cluster.visualization import overlay
 
 Transform = Callable[[Image.Image], Tensor]
 ImageLike = str | os.PathLike[str] | Image.Image | Tensor
+LayerLike = nn.Module | str
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,33 @@ class Subject:
         name: The file's stem, or "image".
         inputs: (1,3,H,W), as the model takes it, on the model's device.
         picture: (3,H,W) in [0,1], what the model saw.
-        layer_name: The layer's dotted name.
-        layer: The layer.
+        layer_name: The layer's dotted name; of several, with commas.
+        layers: The layers, shallow to final; most methods explain the last.
         target: The label explained.
         label: Its name, where the names are known.
         probability: Its softmax probability (sigmoid for a model with one output).
+        labels: The labels present, where they were given.
     """
 
     name: str
     inputs: Tensor
     picture: Tensor
     layer_name: str
-    layer: nn.Module
+    layers: tuple[nn.Module, ...]
     target: int
     label: str | None
     probability: float
+    labels: tuple[int, ...] | None = None
+
+    @property
+    def named(self) -> str:
+        """The target with its name."""
+        return f"class {self.target} ({self.label})" if self.label else f"class {self.target}"
 
     @property
     def title(self) -> str:
         """The target as a person reads it."""
-        named = f"{self.target} ({self.label})" if self.label else f"{self.target}"
-        return f"class {named}, probability {self.probability:.2f}"
+        return f"{self.named}, probability {self.probability:.2f}"
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,7 @@ class Explanation:
             "target": self.subject.target,
             "label": self.subject.label,
             "probability": self.subject.probability,
+            "labels": self.subject.labels,
             "forwards": self.forwards,
             "seconds": self.seconds,
         }
@@ -142,8 +150,9 @@ def explain(
     image: ImageLike,
     method: str = "cluster-cam",
     target: int | None = None,
-    layer: nn.Module | str | None = None,
+    layer: LayerLike | Sequence[LayerLike] | None = None,
     *,
+    labels: Sequence[int] | None = None,
     transform: Transform | None = None,
     categories: Sequence[str] | None = None,
     reshape_transform: Callable[[Tensor], Tensor] | None = None,
@@ -158,10 +167,14 @@ def explain(
         model: A classifier with one row of logits (N,L) for each image, or what
             ``captum_cluster.evaluation.load_model`` returns.
         image: A path, a PIL image, or a tensor (3,H,W) or (1,3,H,W) as the model takes it.
-        method: "cluster-cam", "score-cam", "rise", Captum's "grad-cam", or a name of
-            pytorch-grad-cam's command line ("gradcam++", "scorecam", ...) for its stock method.
+        method: One of ours ("cluster-cam", "collection-cam", "minmax-grad-cam", ...), Captum's
+            "grad-cam", or a name of pytorch-grad-cam's command line ("gradcam++", "scorecam",
+            ...) for its stock method; ``captum-cluster methods`` lists them.
         target: The label explained; None: the top class.
-        layer: A module or its dotted name; None: the last convolutional layer.
+        layer: A module or its dotted name; None: the last convolutional layer. Several, shallow
+            to final, for methods that take them; others explain the last.
+        labels: The labels present in the image, for methods that contrast them (minmax-...);
+            None: those predicted, which a softmax classifier does not tell.
         transform: From PIL image to the model's input (3,H,W), for paths and PIL images. None:
             the loaded model's own, or the ImageNet one (shorter side to 256, centre 224x224).
         categories: Names of the labels.
@@ -188,13 +201,15 @@ def explain(
     check_method(method)
     net, transform, categories = loaded(model, transform, categories)
     with untouched(net):
-        subject = prepare(net, image, target, layer, transform, categories, reshape_transform)
+        prepared = prepare(net, image, layer, transform, reshape_transform)
+        subject = prepared.at(target, labels, categories)
         run = run_method(
             method,
             net,
-            subject.layer,
+            subject.layers,
             subject.inputs,
             subject.target,
+            labels=subject.labels,
             reshape_transform=reshape_transform,
             **options,
         )
@@ -219,35 +234,77 @@ def loaded(
     return model, transform or ImageClassification(crop_size=224), categories
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """An image, a model's layers and its logits, before the label explained is chosen.
+
+    Attributes:
+        name: The file's stem, or "image".
+        inputs: (1,3,H,W), as the model takes it, on the model's device.
+        picture: (3,H,W) in [0,1], what the model saw.
+        layer_name: The layer's dotted name; of several, with commas.
+        layers: The layers, shallow to final.
+        logits: (L,).
+    """
+
+    name: str
+    inputs: Tensor
+    picture: Tensor
+    layer_name: str
+    layers: tuple[nn.Module, ...]
+    logits: Tensor
+
+    def at(
+        self,
+        target: int | None,
+        labels: Sequence[int] | None,
+        categories: Sequence[str] | None,
+    ) -> Subject:
+        """Return the subject of an explanation of one label; None is the top class."""
+        count = len(self.logits)
+        chosen = int(self.logits.argmax()) if target is None else check_class(target, count)
+        named = categories is not None and chosen < len(categories)
+        return Subject(
+            self.name,
+            self.inputs,
+            self.picture,
+            self.layer_name,
+            self.layers,
+            chosen,
+            categories[chosen] if categories is not None and named else None,
+            float(read_scores(self.logits[None], "probability")[0, chosen]),
+            None if labels is None else tuple(check_class(one, count, "labels") for one in labels),
+        )
+
+
 def prepare(
     model: nn.Module,
     image: ImageLike,
-    target: int | None,
-    layer: nn.Module | str | None,
+    layer: LayerLike | Sequence[LayerLike] | None,
     transform: Transform,
-    categories: Sequence[str] | None,
     reshape_transform: Callable[[Tensor], Tensor] | None,
-) -> Subject:
-    """Return the subject of an explanation; see ``explain`` for the arguments and errors."""
+) -> Prepared:
+    """Return an image ready to be explained; see ``explain`` for the arguments and errors."""
     inputs = _inputs(image, transform)
     first = next(model.parameters(), torch.empty(0))
     inputs = inputs.to(first.device, first.dtype)
-    name, module = find_layer(model, inputs, layer)
-    with torch.no_grad(), untouched(model), capture([module]) as captured:
+    wanted: Any = layer if isinstance(layer, (list, tuple)) and layer else [layer]
+    found = [find_layer(model, inputs, one) for one in wanted]
+    layers = tuple(module for _, module in found)
+    with torch.no_grad(), untouched(model), capture(layers) as captured:
         logits = _one_row(model(inputs))
     # Checked here for every method, stock ones too.
-    found = captured.activations(0)[0] if reshape_transform is None else captured.output(0)
-    feature_maps(found, 1, reshape_transform)
-    chosen = int(logits.argmax()) if target is None else _check_target(target, len(logits))
-    return Subject(
+    for number in range(len(layers)):
+        whole = reshape_transform is not None
+        output = captured.output(number) if whole else captured.activations(number)[0]
+        feature_maps(output, 1, reshape_transform)
+    return Prepared(
         Path(image).stem if isinstance(image, (str, os.PathLike)) else "image",
         inputs,
         denormalize(inputs[0].cpu(), transform),
-        name,
-        module,
-        chosen,
-        categories[chosen] if categories is not None and chosen < len(categories) else None,
-        float(read_scores(logits[None], "probability")[0, chosen]),
+        ", ".join(name for name, _ in found),
+        layers,
+        logits,
     )
 
 
@@ -274,8 +331,14 @@ def _one_row(output: Any) -> Tensor:
     return output[0]
 
 
-def _check_target(target: Any, labels: int) -> int:
+def check_class(value: Any, count: int, name: str = "target") -> int:
+    """Return a class index from 0 to ``count - 1``.
+
+    Raises:
+        TypeError: It is no integer.
+        TargetError: It is outside the range.
+    """
     try:
-        return check_integer("target", target, 0, labels - 1)
+        return check_integer(name, value, 0, count - 1)
     except ValueError as error:
         raise TargetError(str(error)) from error

@@ -43,6 +43,37 @@ def find_layer(
     return next(name for name, module in model.named_modules() if module is layer), layer
 
 
+def stages(model: nn.Module, images: Tensor) -> list[str]:
+    """Return the names of the model's stages, shallow to final.
+
+    Its top-level parts of several modules, a convolution among them, that give feature maps of
+    more than one place: layer1 to layer4 of a ResNet.
+
+    Raises:
+        LayerError: There are none.
+
+    Example:
+        >>> import torch
+        >>> from torchvision.models import resnet18
+        >>> stages(resnet18().eval(), torch.rand(1, 3, 64, 64))
+        ['layer1', 'layer2', 'layer3', 'layer4']
+    """
+    found = [
+        name
+        for name, module, shape in trace_shapes(model, images)
+        if "." not in name
+        and name
+        and len(shape) == 4
+        and shape[2] * shape[3] > 1
+        and _has_convolution(module)
+        and next(module.children(), None) is not None
+    ]
+    if not found:
+        what = "given for a model without top-level parts that give feature maps (N,C,h,w)"
+        raise LayerError(expected("layers", what, "None"))
+    return found
+
+
 def _by_name(model: nn.Module, name: str) -> nn.Module:
     modules: dict[str, nn.Module] = dict(model.named_modules())
     if name and name in modules:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,42 @@ from captum_cluster.hooks import count_forwards, grads_kept, structure_kept, unt
 
 Transform = Callable[[Tensor], Tensor]
 
-OWN = {
-    face.algorithm.id: face for face in (attr.LayerClusterCam, attr.LayerScoreCam, attr.LayerRise)
+OWN: dict[str, tuple[Any, dict[str, Any]]] = {
+    "cluster-cam": (attr.LayerClusterCam, {}),
+    "collection-cam": (attr.LayerCollectionCam, {}),
+    "sufficient-collection-cam": (attr.LayerCollectionCam, {"sufficient": True}),
+    "minmax-grad-cam": (attr.LayerMinMaxGradCam, {}),
+    "d-minmax-grad-cam": (attr.LayerMinMaxGradCam, {"decomposed": True}),
+    "minmax-cam": (attr.LayerMinMaxCam, {}),
+    "d-minmax-cam": (attr.LayerMinMaxCam, {"decomposed": True}),
+    "cam": (attr.LayerClassActivationMap, {}),
+    "score-cam": (attr.LayerScoreCam, {}),
+    "rise": (attr.LayerRise, {}),
 }
-"""Our methods by id, as classes of the Captum face."""
+"""Our methods by name: a class of the Captum face, and the options that the name stands for."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What there is to know of a method before it is chosen.
+
+    Attributes:
+        name: Its name on the command line.
+        host: Whose it is: "captum_cluster", "Captum" or "pytorch-grad-cam".
+        gradient: Whether it takes a gradient.
+        passes: Forward passes for one image: C channels, Q clusters.
+        labels: "single", or "multi" where it contrasts the labels present in an image.
+        layers: "one", "several" where it makes one map of several, or "all".
+        paper: Where it comes from.
+    """
+
+    name: str
+    host: str
+    gradient: bool
+    passes: str
+    labels: str
+    layers: str
+    paper: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +85,39 @@ def method_names() -> list[str]:
     return [*OWN, *captum_stock.STOCK, *grad_cam_stock.STOCK]
 
 
+def methods() -> list[Method]:
+    """Return what there is to know of every method.
+
+    Example:
+        >>> next(method for method in methods() if method.name == "minmax-cam").labels
+        'multi'
+    """
+    own = [_own_method(name) for name in OWN]
+    captum = [
+        Method(name, "Captum", True, "1", "single", "one", "Selvaraju et al. 2017")
+        for name in captum_stock.STOCK
+    ]
+    stock = [
+        Method(name, "pytorch-grad-cam", one.gradient, one.passes, "single", one.layers, one.paper)
+        for name, one in grad_cam_stock.STOCK.items()
+    ]
+    return [*own, *captum, *stock]
+
+
+def _own_method(name: str) -> Method:
+    algorithm = OWN[name][0].algorithm
+    sufficient = OWN[name][1].get("sufficient", False)
+    return Method(
+        name,
+        "captum_cluster",
+        algorithm.gradient,
+        "2 + collections + exponents" if sufficient else algorithm.passes,
+        "multi" if algorithm.contrasts_labels else "single",
+        "several" if algorithm.several_layers else "one",
+        "ours, after " + algorithm.paper if sufficient else algorithm.paper,
+    )
+
+
 def check_method(name: Any) -> str:
     """Return ``name`` if it is a method's.
 
@@ -74,10 +139,11 @@ def check_method(name: Any) -> str:
 def run_method(
     name: str,
     model: nn.Module,
-    layer: nn.Module,
+    layer: nn.Module | Sequence[nn.Module],
     image: Tensor,
     target: int,
     *,
+    labels: Sequence[int] | None = None,
     reshape_transform: Transform | None = None,
     **options: Any,
 ) -> Run:
@@ -86,12 +152,14 @@ def run_method(
     Args:
         name: One of ``method_names()``.
         model: The model.
-        layer: Its layer, with feature maps (N,C,h,w).
+        layer: Its layer, with feature maps (N,C,h,w); or several, shallow to final, of which
+            methods that explain one layer take the last.
         image: (1,c,H,W).
         target: The label explained.
+        labels: The labels present, for methods that contrast them; None: those predicted.
         reshape_transform: Turns what the layer gives into maps (N,C,h,w); not for "grad-cam".
-        **options: Of our methods: their own, and ``baselines``, ``perturbations_per_eval``,
-            ``show_progress``. Stock methods take none.
+        **options: Of our methods: their own, and those of how their passes are made. Stock
+            methods take none.
 
     Raises:
         TypeError: An option that the method does not have.
@@ -104,11 +172,17 @@ def run_method(
         >>> run_method("cluster-cam", net, net[1], torch.rand(1, 3, 8, 8), 2).forwards
         7
     """
-    run = _own if check_method(name) in OWN else _stock
+    own = check_method(name) in OWN
+    layers = [layer] if isinstance(layer, nn.Module) else list(layer)
+    several = own and OWN[name][0].algorithm.several_layers
+    at = layers if several else layers[-1]
+    if own and OWN[name][0].algorithm.contrasts_labels and labels is not None:
+        options = {"labels": [list(labels)], **options}
+    run = _own if own else _stock
     kept = (untouched(model), grads_kept(model), structure_kept(model))
     with count_forwards(model) as count, kept[0], kept[1], kept[2]:
         start = time.perf_counter()
-        maps, result = run(name, model, layer, image, target, reshape_transform, options)
+        maps, result = run(name, model, at, image, target, reshape_transform, options)
         if maps.is_cuda:
             torch.cuda.synchronize(maps.device)
         seconds = time.perf_counter() - start
@@ -118,22 +192,23 @@ def run_method(
 def _own(
     name: str,
     model: nn.Module,
-    layer: nn.Module,
+    layer: Any,
     image: Tensor,
     target: int,
     reshape_transform: Transform | None,
     options: dict[str, Any],
 ) -> tuple[Tensor, CamResult | None]:
     """Return maps and result of one of our methods."""
-    cam = OWN[name](model, layer, reshape_transform=reshape_transform)
-    result = cam.explain(image, [target], **options)
+    face, preset = OWN[name]
+    cam = face(model, layer, reshape_transform=reshape_transform)
+    result = cam.explain(image, [target], **{**preset, **options})
     return result.maps, result
 
 
 def _stock(
     name: str,
     model: nn.Module,
-    layer: nn.Module,
+    layer: Any,
     image: Tensor,
     target: int,
     reshape_transform: Transform | None,
@@ -175,6 +250,7 @@ def warm_up(name: str) -> None:
         >>> warm_up("grad-cam")
     """
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         net = nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1),
             nn.ReLU(),
@@ -184,4 +260,4 @@ def warm_up(name: str) -> None:
         )
         image = torch.rand(1, 3, 8, 8)
     options: dict[str, Any] = {"n_masks": 8} if name == "rise" else {}
-    run_method(name, net.eval(), net[1], image, 0, **options)
+    run_method(name, net.eval(), net[1], image, 0, labels=[0, 1], **options)

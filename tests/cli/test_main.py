@@ -63,6 +63,67 @@ def test_compare_ours_with_stock_names(weights, photo, tmp_path, capsys):
     assert all(name.strip() in printed for name in methods.split(","))
 
 
+def test_compare_several_labels(weights, photo, tmp_path, capsys):
+    out = tmp_path / "out"
+    status = run(
+        "compare", photo, "--weights", weights, "--methods", "cam,d-minmax-cam",
+        "--labels", "217,482", "--output", out,
+    )  # fmt: skip
+    assert status == 0
+    printed = capsys.readouterr().out
+    assert "English springer" in printed
+    assert "cassette player" in printed
+    assert printed.count("d-minmax-cam") == 2
+
+
+def test_explain_several_layers(weights, photo, tmp_path):
+    out = tmp_path / "out"
+    status = run(
+        "explain", photo, "--weights", weights, "--method", "collection-cam",
+        "--layer", "layer3, layer4", "--output", out,
+    )  # fmt: skip
+    assert status == 0
+    facts = json.loads((out / "photo-collection-cam.json").read_text())
+    assert facts["layer"] == "layer3, layer4"
+
+
+def test_methods(capsys):
+    assert run("methods") == 0
+    lines = capsys.readouterr().out.splitlines()
+    heading = ["method", "from", "gradient", "forward", "passes", "labels", "layers", "paper"]
+    assert lines[0].split() == heading
+    row = next(line for line in lines if line.startswith("minmax-grad-cam"))
+    assert row.split()[1:6] == ["captum_cluster", "yes", "1", "multi", "one"]
+    assert any(line.startswith("ablationcam ") for line in lines)
+
+
+def test_ablation(weights, photo, tmp_path, capsys):
+    out = tmp_path / "out"
+    status = run(
+        "ablation", "cluster-cam-clustering", photo, "--weights", weights, "--stride", "14",
+        "--output", out,
+    )  # fmt: skip
+    assert status == 0
+    assert [path.name for path in out.iterdir()] == ["cluster-cam-clustering.png"]
+    printed = capsys.readouterr().out
+    assert "spectral, SSIM" in printed
+    assert "means over 1 images" in printed
+
+
+@pytest.mark.parametrize("labels", ["217,dog", "", "217,,3"])
+def test_labels_that_are_no_numbers(labels, weights, photo, capsys):
+    line = bad(capsys, "compare", photo, "--weights", weights, "--labels", labels)
+    assert "class indices with commas between them" in line
+
+
+def test_minmax_needs_labels_of_a_softmax_classifier(weights, photo, tmp_path, capsys):
+    line = bad(
+        capsys, "explain", photo, "--weights", weights, "--method", "minmax-cam",
+        "--output", tmp_path,
+    )  # fmt: skip
+    assert "pass labels=" in line
+
+
 def bad(capsys, *arguments):
     """Run a command that must fail with one line, and return that line."""
     assert run(*arguments) == 2

@@ -64,3 +64,54 @@ def test_many_methods_go_on_in_another_row():
     places = [axes.get_position() for axes in many.figure().axes]
     assert len(places) == 8
     assert len({round(place.y1, 3) for place in places}) == 2
+
+
+def test_a_row_for_each_label():
+    net, image = SmallNet().float().eval(), images(1, size=32, dtype=torch.float32)
+    found = compare(net, image, ["cam", "minmax-cam"], layer="relu2", labels=[4, 1])
+    assert [(one.target, one.method) for one in found.explanations] == [
+        (4, "cam"),
+        (4, "minmax-cam"),
+        (1, "cam"),
+        (1, "minmax-cam"),
+    ]
+    plain, contrasted = found.explanations[0].maps, found.explanations[1].maps
+    assert torch.allclose(contrasted, plain - found.explanations[2].maps, atol=1e-6)
+    figure = found.figure()
+    labels = [text.get_text() for text in figure.texts]
+    assert "class 4" in labels
+    assert "class 1" in labels
+    assert len(figure.axes) == 6
+    assert len({round(axes.get_position().y1, 3) for axes in figure.axes}) == 2
+
+
+def test_predicted_labels():
+    net, image = SmallNet().float().eval(), images(1, size=32, dtype=torch.float32)
+    with torch.no_grad():
+        logits = net(image)[0]
+        net.fc.bias += torch.tensor([1.0, -1.0, 1.0, -1.0, -1.0]) * 9 - logits
+    found = compare(net, image, ["minmax-grad-cam"], layer="relu2", labels="predicted")
+    assert [one.target for one in found.subjects] == [0, 2]
+    with torch.no_grad():
+        net.fc.bias -= 30
+    with pytest.raises(ValueError, match="to predict a label with a sigmoid above 0.5"):
+        compare(net, image, ["minmax-grad-cam"], layer="relu2", labels="predicted")
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([], "a list of class indices"),
+        ("all", "class indices or 'predicted'"),
+        ([1, 5], "labels to be an integer from 0 to 4, but got 5"),
+        (3, "a list of class indices"),
+    ],
+)
+def test_labels_that_are_none(labels, words):
+    with pytest.raises(ValueError, match=words):
+        compare(SmallNet().float().eval(), images(1).float(), ["cam"], labels=labels)
+
+
+def test_a_target_and_labels():
+    with pytest.raises(ValueError, match="target to be None where labels are given"):
+        compare(SmallNet().float().eval(), images(1).float(), ["cam"], 1, labels=[1])

@@ -5,7 +5,13 @@ import copy
 import pytest
 import torch
 
-from captum_cluster.evaluation.registry import check_method, method_names, run_method, warm_up
+from captum_cluster.evaluation.registry import (
+    check_method,
+    method_names,
+    methods,
+    run_method,
+    warm_up,
+)
 from tests.helpers.nets import SmallNet, images
 
 
@@ -23,7 +29,8 @@ def test_every_method_gives_a_map_and_leaves_the_model_alone(name, net):
     torch.manual_seed(3)
     expected_draw = torch.rand(2)
     torch.manual_seed(3)
-    run = run_method(name, net, net.relu2, images(1, size=16, dtype=torch.float32), 2, **options)
+    image = images(1, size=16, dtype=torch.float32)
+    run = run_method(name, net, net.relu2, image, 2, labels=[2, 4], **options)
     assert torch.equal(torch.rand(2), expected_draw)
     assert run.maps.shape[:2] == (1, 1)
     assert torch.isfinite(run.maps).all()
@@ -105,3 +112,66 @@ def test_stock_methods_explain_frozen_models_and_in_inference_mode(name, net):
     assert torch.allclose(run_method(name, net, net.relu2, image, 0).maps, free, atol=1e-6)
     with torch.inference_mode():
         assert torch.allclose(run_method(name, net, net.relu2, image, 0).maps, free, atol=1e-6)
+
+
+def test_the_list_of_methods_tells_the_truth(net):
+    """Passes and gradients are counted on a network of 12 channels."""
+    image = images(1, size=16, dtype=torch.float32)
+    counted = {"1": 1, "1 + Q": 7, "1 + C": 13, "2 + C": 14, "1 + masks": 11}
+    assert [one.name for one in methods()] == method_names()
+    for one in methods():
+        options = {"n_masks": 10} if one.name == "rise" else {}
+        with count_gradients() as gradients:
+            run = run_method(one.name, net, net.relu2, image, 1, labels=[1, 2], **options)
+        assert one.gradient == (gradients.calls > 0), one.name
+        if one.passes in counted:
+            assert run.forwards == counted[one.passes], one.name
+        assert one.paper
+
+
+def test_passes_of_collection_cam(net):
+    image = images(1, size=16, dtype=torch.float32)
+    run = run_method("collection-cam", net, [net.relu1, net.relu2], image, 1)
+    collections = sum(int(layer.sizes.sum()) for layer in run.result.layers)
+    assert run.forwards == 1 + collections
+    run = run_method("sufficient-collection-cam", net, [net.relu1, net.relu2], image, 1)
+    assert run.forwards == 2 + collections + 6
+
+
+class count_gradients:  # noqa: N801
+    """Count the backward passes inside the context."""
+
+    def __enter__(self):
+        self.calls, self.before = 0, (torch.autograd.grad, torch.autograd.backward)
+
+        def counted(function):
+            def call(*args, **kwargs):
+                self.calls += 1
+                return function(*args, **kwargs)
+
+            return call
+
+        torch.autograd.grad, torch.autograd.backward = map(counted, self.before)
+        return self
+
+    def __exit__(self, *_):
+        torch.autograd.grad, torch.autograd.backward = self.before
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [("d-minmax-grad-cam", "minmax-grad-cam"), ("d-minmax-cam", "minmax-cam")],
+)
+def test_a_name_may_stand_for_options(name, plain, net):
+    image = images(1, size=16, dtype=torch.float32)
+    named = run_method(name, net, net.relu2, image, 1, labels=[1, 3, 4]).maps
+    same = run_method(plain, net, net.relu2, image, 1, labels=[1, 3, 4], decomposed=True).maps
+    other = run_method(plain, net, net.relu2, image, 1, labels=[1, 3, 4]).maps
+    assert torch.equal(named, same)
+    assert not torch.allclose(named, other)
+
+
+def test_of_several_layers_most_methods_explain_the_last(net):
+    image = images(1, size=16, dtype=torch.float32)
+    several = run_method("cluster-cam", net, [net.relu1, net.relu2], image, 1).maps
+    assert torch.equal(several, run_method("cluster-cam", net, net.relu2, image, 1).maps)

@@ -1,0 +1,297 @@
+"""The papers' ablations: one choice of a method varied, everything else as it is."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from tqdm.auto import tqdm
+
+from captum_cluster._checks import LayerError, check_choice, check_integer, expected
+from captum_cluster.evaluation.explanation import ImageLike, Transform, loaded, prepare
+from captum_cluster.evaluation.faithfulness import Summary, measure, summarize
+from captum_cluster.evaluation.layers import stages
+from captum_cluster.evaluation.models import LoadedModel
+from captum_cluster.evaluation.output import staged
+from captum_cluster.evaluation.registry import run_method, warm_up
+from captum_cluster.hooks import untouched
+from captum_cluster.visualization import Chart, panel_grid, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of an ablation.
+
+    Attributes:
+        name: What is varied, as a person reads it.
+        layers: Names of the layers, shallow to final; empty for the last convolutional one.
+        options: Of the method.
+    """
+
+    name: str
+    layers: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One ablation.
+
+    Attributes:
+        method: The method's name.
+        settings: ``settings(stages)`` gives the rows, from the names of the model's stages.
+        paper: Where it is done.
+    """
+
+    method: str
+    settings: Callable[[Sequence[str]], list[Setting]]
+    paper: str
+
+
+def _of_each_layer(names: Sequence[str]) -> list[Setting]:
+    return [Setting(name, (name,)) for name in names]
+
+
+def _of_layer_sets(names: Sequence[str]) -> list[Setting]:
+    sets = [tuple(names[start:]) for start in range(len(names) - 1, -1, -1)]
+    return [Setting(", ".join(one), one) for one in sets]
+
+
+def _varied(option: str, values: Sequence[Any], fixed: dict[str, Any], _: object) -> list[Setting]:
+    return [Setting(f"{value}", (), {**fixed, option: value}) for value in values]
+
+
+def _of_clusterings(_: object) -> list[Setting]:
+    spectral = {"clustering": "spectral"}
+    return [
+        Setting("k-means", (), {"clustering": "kmeans"}),
+        Setting("spectral", (), spectral),
+        Setting("spectral, SSIM", (), {**spectral, "similarity": "ssim"}),
+    ]
+
+
+STUDIES = {
+    "cluster-cam-layers": Study("cluster-cam", _of_each_layer, "Feng et al. 2023, section 4"),
+    "cluster-cam-clusters": Study(
+        "cluster-cam",
+        functools.partial(_varied, "n_clusters", range(2, 9), {}),
+        "Feng et al. 2023, section 4",
+    ),
+    "cluster-cam-eigenvectors": Study(
+        "cluster-cam",
+        functools.partial(_varied, "n_eigenvectors", range(1, 11), {"clustering": "spectral"}),
+        "Feng et al. 2023, section 4",
+    ),
+    "cluster-cam-clustering": Study("cluster-cam", _of_clusterings, "Feng et al. 2023, section 4"),
+    "collection-cam-layers": Study("collection-cam", _of_layer_sets, "Ha and Youn, figure 2"),
+}
+"""Of each name the ablation."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one setting gave: means over the images.
+
+    Attributes:
+        setting: The setting.
+        summary: Average Drop, Average Increase, Insertion - Deletion, in per cent.
+        passes: Forward passes for one image.
+        seconds: Wall time for one image.
+    """
+
+    setting: Setting
+    summary: Summary
+    passes: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An ablation's rows.
+
+    Attributes:
+        study: Its name.
+        images: Number of images.
+        rows: One for each setting.
+    """
+
+    study: str
+    images: int
+    rows: tuple[Row, ...]
+
+    def table(self) -> str:
+        """Return the rows as text.
+
+        Example:
+            >>> row = Row(Setting("k-means"), Summary(20.0, 30.0, 25.5, float("nan")), 7, 0.25)
+            >>> print(Ablation("cluster-cam-clustering", 5, (row,)).table())
+            setting     AD    AI  I - D  passes  seconds
+            k-means   20.0  30.0   25.5     7.0    0.250
+        """
+        width = max(len("setting"), *(len(row.setting.name) for row in self.rows))
+        lines = [f"{'setting':<{width}}  {'AD':>5} {'AI':>5} {'I - D':>6}  passes  seconds"]
+        lines += [
+            f"{row.setting.name:<{width}}  {row.summary.drop:>5.1f} {row.summary.increase:>5.1f} "
+            f"{row.summary.overall:>6.1f}  {row.passes:>6.1f}  {row.seconds:>7.3f}"
+            for row in self.rows
+        ]
+        return "\n".join(lines)
+
+    def figure(self) -> Figure:
+        """Return a chart of each measure over the settings."""
+        charts = [
+            Chart(functools.partial(self._draw, "drop"), "Average Drop in %", "smaller is better"),
+            Chart(
+                functools.partial(self._draw, "increase"),
+                "Average Increase in %",
+                "larger is better",
+            ),
+            Chart(
+                functools.partial(self._draw, "overall"),
+                "Insertion - Deletion in %",
+                "larger is better",
+            ),
+        ]
+        title = f"{self.study}, {self.images} images"
+        return panel_grid([charts], labels=[""], title=title)
+
+    def _draw(self, measure: str, axes: Any) -> None:
+        values = [getattr(row.summary, measure) for row in self.rows]
+        axes.barh(range(len(values)), values, color="lightsteelblue")
+        # Names may be longer than the room for labels of ticks: they stand on their bars.
+        for place, row in enumerate(self.rows):
+            axes.text(0, place, f" {row.setting.name}", va="center", fontsize=8)
+        axes.set_yticks([])
+        axes.invert_yaxis()
+
+    def save(self, directory: str | os.PathLike[str]) -> Path:
+        """Write the figure as ``<study>.png`` and return its path.
+
+        Args:
+            directory: Made if it is not there.
+
+        Raises:
+            NotADirectoryError: ``directory`` is a file.
+        """
+        name = f"{self.study}.png"
+        with staged(directory) as stage:
+            save_figure(self.figure(), stage / name)
+        return Path(directory) / name
+
+
+def run_ablation(
+    model: nn.Module | LoadedModel,
+    images: Sequence[ImageLike],
+    study: str,
+    *,
+    layers: Sequence[str] | None = None,
+    stride: int = 1,
+    transform: Transform | None = None,
+    progress: bool = False,
+) -> Ablation:
+    """Vary one choice of a method and measure each setting on the same images.
+
+    The top class of each image is explained. Each setting takes the method's passes and some 57
+    more for Insertion and Deletion at 224x224.
+
+    Args:
+        model: As for ``explain``.
+        images: Paths, PIL images or tensors.
+        study: One of ``STUDIES``.
+        layers: Names of the model's stages, shallow to final, for the studies of layers. None:
+            its top-level parts with convolutions in them.
+        stride: Take every so many steps of Insertion and Deletion, for a quick look.
+        transform: As for ``explain``.
+        progress: Show a bar.
+
+    Raises:
+        ValueError: No such study, or no images; and the errors of ``explain``.
+
+    Example:
+        >>> import torch
+        >>> from torchvision.models import resnet18
+        >>> image = torch.rand(3, 32, 32)
+        >>> found = run_ablation(resnet18().eval(), [image], "cluster-cam-clustering", stride=4)
+        >>> [row.setting.name for row in found.rows]
+        ['k-means', 'spectral', 'spectral, SSIM']
+    """
+    chosen = STUDIES[check_choice("study", study, tuple(STUDIES))]
+    check_integer("stride", stride, 1)
+    if not len(images):
+        raise ValueError(expected("images", "at least one image", "none"))
+    net, transform, _ = loaded(model, transform, None)
+    with untouched(net):
+        names = list(layers) if layers else _stages(net, images[0], transform)
+        settings = chosen.settings(names)
+        warm_up(chosen.method)
+        bar = tqdm(total=len(settings) * len(images), desc=study, disable=not progress)
+        rows = [
+            _row(net, chosen.method, setting, images, transform, stride, bar.update)
+            for setting in settings
+        ]
+        bar.close()
+    return Ablation(study, len(images), tuple(rows))
+
+
+def _stages(model: nn.Module, image: ImageLike, transform: Transform) -> list[str]:
+    """Return the names of the model's stages, or none where it has no such parts."""
+    try:
+        return stages(model, prepare(model, image, None, transform, None).inputs)
+    except LayerError:
+        return []
+
+
+def _row(
+    model: nn.Module,
+    method: str,
+    setting: Setting,
+    images: Sequence[ImageLike],
+    transform: Transform,
+    stride: int,
+    update: Callable[[], Any],
+) -> Row:
+    """Return the means of one setting over the images."""
+    measured, runs = [], []
+    for image in images:
+        prepared = prepare(model, image, setting.layers or None, transform, None)
+        target = int(prepared.logits.argmax())
+        run = run_method(method, model, prepared.layers, prepared.inputs, target, **setting.options)
+        maps = run.maps[0, 0].to(prepared.inputs)
+        measured.append(measure(model, prepared.inputs, target, maps, stride=stride))
+        runs.append(run)
+        update()
+    passes = sum(run.forwards for run in runs) / len(runs)
+    seconds = sum(run.seconds for run in runs) / len(runs)
+    return Row(setting, summarize(measured), passes, seconds)
+
+
+def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Return picture files: those named, and those in the folders named, however deep.
+
+    Raises:
+        FileNotFoundError: A path does not exist.
+        ValueError: A folder holds no picture.
+    """
+    endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise FileNotFoundError(
+                expected("IMAGE", "an existing file or folder", repr(str(path)))
+            )
+        if path.is_file():
+            found.append(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
+        if not inside:
+            raise ValueError(expected("IMAGE", "a folder with pictures in it", repr(str(path))))
+        found += inside
+    return found
