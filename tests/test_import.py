@@ -103,6 +103,7 @@ PUBLIC = {
         "option_parameters",
         "rise",
         "score_cam",
+        "weighted_outputs",
         "with_options",
     ],
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 from captum_cluster._types import CamResult
 from captum_cluster.attr._base import Call, LayerCam, Observed
 from captum_cluster.attr._labelled import LabelOptions, labels_of
-from captum_cluster.methods import MINMAX_GRAD_CAM, MinMaxGradCamConfig
+from captum_cluster.methods import MINMAX_GRAD_CAM, MinMaxGradCamConfig, weighted_outputs
 
 
 class LayerMinMaxGradCam(LayerCam, algorithm=MINMAX_GRAD_CAM):
@@ -55,8 +55,4 @@ class LayerMinMaxGradCam(LayerCam, algorithm=MINMAX_GRAD_CAM):
 
 def _gradients(observed: Observed, tensor: int, coefficients: Tensor) -> Tensor:
     """Return the gradient of the weighted outputs at one of the layer's tensors."""
-
-    def weighted(outputs: Tensor) -> Tensor:
-        return outputs * coefficients.to(outputs).reshape(outputs.shape)
-
-    return observed.gradients(weighted, 0)[tensor]
+    return observed.gradients(functools.partial(weighted_outputs, coefficients), 0)[tensor]

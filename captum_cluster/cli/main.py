@@ -1,4 +1,4 @@
-"""``captum-cluster explain | compare | demo``."""
+"""The commands: arguments and printing, nothing else."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _explain(options: argparse.Namespace) -> None:
         labels=_labels(options.labels),
     )
     print(f"{one.subject.name}: {one.subject.title}")
-    print(f"{one.method} at {one.subject.layer_name}: {one.cost}")
+    print(f"{one.method} at {one.layer_name}: {one.cost}")
     for path in one.save(options.output):
         print(path)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from tqdm.auto import tqdm
 
-from captum_cluster._checks import LayerError, check_choice, check_integer, expected
+from captum_cluster._checks import check_choice, check_integer, expected
 from captum_cluster.evaluation.explanation import ImageLike, Transform, loaded, prepare
 from captum_cluster.evaluation.faithfulness import Summary, measure, summarize
 from captum_cluster.evaluation.layers import stages
@@ -47,53 +47,58 @@ class Study:
 
     Attributes:
         method: The method's name.
-        settings: ``settings(stages)`` gives the rows, from the names of the model's stages.
-        paper: Where it is done.
+        settings: ``settings(layers, channels)`` gives the rows, from the names of the model's
+            stages and the number of maps of its last convolutional layer.
+        of_layers: Whether layers are what is varied.
     """
 
     method: str
-    settings: Callable[[Sequence[str]], list[Setting]]
-    paper: str
+    settings: Callable[[Sequence[str], int], list[Setting]]
+    of_layers: bool = False
 
 
-def _of_each_layer(names: Sequence[str]) -> list[Setting]:
+def _each_layer(names: Sequence[str], _: int) -> list[Setting]:
     return [Setting(name, (name,)) for name in names]
 
 
-def _of_layer_sets(names: Sequence[str]) -> list[Setting]:
+def _layer_sets(names: Sequence[str], _: int) -> list[Setting]:
     sets = [tuple(names[start:]) for start in range(len(names) - 1, -1, -1)]
     return [Setting(", ".join(one), one) for one in sets]
 
 
-def _varied(option: str, values: Sequence[Any], fixed: dict[str, Any], _: object) -> list[Setting]:
-    return [Setting(f"{value}", (), {**fixed, option: value}) for value in values]
+def _clusters(_: Sequence[str], channels: int) -> list[Setting]:
+    return [Setting(f"{q}", (), {"n_clusters": q}) for q in range(2, 9) if q <= channels]
 
 
-def _of_clusterings(_: object) -> list[Setting]:
-    spectral = {"clustering": "spectral"}
+def _eigenvectors(_: Sequence[str], channels: int) -> list[Setting]:
     return [
-        Setting("k-means", (), {"clustering": "kmeans"}),
-        Setting("spectral", (), spectral),
-        Setting("spectral, SSIM", (), {**spectral, "similarity": "ssim"}),
+        Setting(f"{count}", (), {**_spectral(channels), "n_eigenvectors": count})
+        for count in range(1, 11)
+        if count < channels
     ]
 
 
+def _clusterings(_: Sequence[str], channels: int) -> list[Setting]:
+    clusters = {"n_clusters": min(6, channels)}
+    return [
+        Setting("k-means", (), {"clustering": "kmeans", **clusters}),
+        Setting("spectral", (), _spectral(channels)),
+        Setting("spectral, SSIM", (), {**_spectral(channels), "similarity": "ssim"}),
+    ]
+
+
+def _spectral(channels: int) -> dict[str, Any]:
+    return {"clustering": "spectral", "n_clusters": min(6, channels)}
+
+
 STUDIES = {
-    "cluster-cam-layers": Study("cluster-cam", _of_each_layer, "Feng et al. 2023, section 4"),
-    "cluster-cam-clusters": Study(
-        "cluster-cam",
-        functools.partial(_varied, "n_clusters", range(2, 9), {}),
-        "Feng et al. 2023, section 4",
-    ),
-    "cluster-cam-eigenvectors": Study(
-        "cluster-cam",
-        functools.partial(_varied, "n_eigenvectors", range(1, 11), {"clustering": "spectral"}),
-        "Feng et al. 2023, section 4",
-    ),
-    "cluster-cam-clustering": Study("cluster-cam", _of_clusterings, "Feng et al. 2023, section 4"),
-    "collection-cam-layers": Study("collection-cam", _of_layer_sets, "Ha and Youn, figure 2"),
+    "cluster-cam-layers": Study("cluster-cam", _each_layer, of_layers=True),
+    "cluster-cam-clusters": Study("cluster-cam", _clusters),
+    "cluster-cam-eigenvectors": Study("cluster-cam", _eigenvectors),
+    "cluster-cam-clustering": Study("cluster-cam", _clusterings),
+    "collection-cam-layers": Study("collection-cam", _layer_sets, of_layers=True),
 }
-"""Of each name the ablation."""
+"""Of each name the ablation: those of Feng et al. 2023, and of Ha and Youn."""
 
 
 @dataclass(frozen=True)
@@ -160,15 +165,17 @@ class Ablation:
                 "larger is better",
             ),
         ]
-        title = f"{self.study}, {self.images} images"
+        title = f"{self.study}, {self.images} image" + ("" if self.images == 1 else "s")
         return panel_grid([charts], labels=[""], title=title)
 
     def _draw(self, measure: str, axes: Any) -> None:
         values = [getattr(row.summary, measure) for row in self.rows]
         axes.barh(range(len(values)), values, color="lightsteelblue")
-        # Names may be longer than the room for labels of ticks: they stand on their bars.
+        # Names may be longer than the room for labels of ticks: they stand on their bars, from
+        # the left edge of the chart whatever the values.
+        across = axes.get_yaxis_transform()
         for place, row in enumerate(self.rows):
-            axes.text(0, place, f" {row.setting.name}", va="center", fontsize=8)
+            axes.text(0.02, place, row.setting.name, va="center", fontsize=8, transform=across)
         axes.set_yticks([])
         axes.invert_yaxis()
 
@@ -207,19 +214,22 @@ def run_ablation(
         images: Paths, PIL images or tensors.
         study: One of ``STUDIES``.
         layers: Names of the model's stages, shallow to final, for the studies of layers. None:
-            its top-level parts with convolutions in them.
+            see ``captum_cluster.evaluation.layers.stages``.
         stride: Take every so many steps of Insertion and Deletion, for a quick look.
         transform: As for ``explain``.
         progress: Show a bar.
 
     Raises:
-        ValueError: No such study, or no images; and the errors of ``explain``.
+        ValueError: No such study, no images, or layers for a study of something else; and the
+            errors of ``explain``.
+        LayerError: A study of layers of a model whose stages are not found, or a layer that is
+            not in the model.
 
     Example:
         >>> import torch
         >>> from torchvision.models import resnet18
         >>> image = torch.rand(3, 32, 32)
-        >>> found = run_ablation(resnet18().eval(), [image], "cluster-cam-clustering", stride=4)
+        >>> found = run_ablation(resnet18().eval(), [image], "cluster-cam-clustering", stride=2)
         >>> [row.setting.name for row in found.rows]
         ['k-means', 'spectral', 'spectral, SSIM']
     """
@@ -228,9 +238,14 @@ def run_ablation(
     if not len(images):
         raise ValueError(expected("images", "at least one image", "none"))
     net, transform, _ = loaded(model, transform, None)
+    if layers is not None and not chosen.of_layers:
+        raise ValueError(expected("layers", f"None for {study}, which varies no layers", layers))
     with untouched(net):
-        names = list(layers) if layers else _stages(net, images[0], transform)
-        settings = chosen.settings(names)
+        first = prepare(net, images[0], None, transform, None)
+        names = list(layers or (stages(net, first.inputs) if chosen.of_layers else []))
+        if names:  # a misspelt one is found before the first setting runs
+            prepare(net, images[0], names, transform, None)
+        settings = chosen.settings(names, first.channels)
         warm_up(chosen.method)
         bar = tqdm(total=len(settings) * len(images), desc=study, disable=not progress)
         rows = [
@@ -239,14 +254,6 @@ def run_ablation(
         ]
         bar.close()
     return Ablation(study, len(images), tuple(rows))
-
-
-def _stages(model: nn.Module, image: ImageLike, transform: Transform) -> list[str]:
-    """Return the names of the model's stages, or none where it has no such parts."""
-    try:
-        return stages(model, prepare(model, image, None, transform, None).inputs)
-    except LayerError:
-        return []
 
 
 def _row(

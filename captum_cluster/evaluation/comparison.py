@@ -18,13 +18,13 @@ from captum_cluster.evaluation.explanation import (
     Subject,
     Transform,
     check_class,
-    explained,
     loaded,
     prepare,
+    run_on,
 )
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import staged
-from captum_cluster.evaluation.registry import check_method, run_method, warm_up
+from captum_cluster.evaluation.registry import check_method, warm_up
 from captum_cluster.functional.attribution import present_labels
 from captum_cluster.hooks import untouched
 from captum_cluster.visualization import Panel, save_figure, side_by_side
@@ -90,7 +90,9 @@ def _picture(subject: Subject, caption: str) -> Panel:
 
 
 def _panel(one: Explanation) -> Panel:
-    return Panel(one.overlay(), title=one.method, caption=one.cost)
+    positive = bool((one.maps > 0).any())
+    caption = one.cost if positive else f"{one.cost}\nno positive part"
+    return Panel(one.overlay(), title=one.method, caption=caption)
 
 
 def compare(
@@ -145,7 +147,6 @@ def compare(
     for method in methods:
         check_method(method)
     net, transform, categories = loaded(model, transform, categories)
-    explanations = []
     with untouched(net):
         prepared = prepare(net, image, layer, transform, reshape_transform)
         present = _labels(labels, prepared.logits)
@@ -153,18 +154,11 @@ def compare(
         subjects = [prepared.at(one, present, categories) for one in targets]
         for method in methods:
             warm_up(method)
-        for subject in subjects:
-            for method in methods:
-                run = run_method(
-                    method,
-                    net,
-                    subject.layers,
-                    subject.inputs,
-                    subject.target,
-                    labels=subject.labels,
-                    reshape_transform=reshape_transform,
-                )
-                explanations.append(explained(method, subject, run))
+        explanations = [
+            run_on(subject, method, net, reshape_transform, {})
+            for subject in subjects
+            for method in methods
+        ]
     return Comparison(tuple(subjects), tuple(explanations))
 
 

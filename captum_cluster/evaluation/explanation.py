@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,12 @@ from captum_cluster.evaluation.layers import find_layer
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.preprocessing import denormalize
-from captum_cluster.evaluation.registry import Run, check_method, passes, run_method
+from captum_cluster.evaluation.registry import (
+    check_method,
+    passes,
+    run_method,
+    takes_several_layers,
+)
 from captum_cluster.functional.attribution import read_scores, saliency
 from captum_cluster.hooks import capture, untouched
 from captum_cluster.methods import feature_maps
@@ -35,8 +40,8 @@ LayerLike = nn.Module | str
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One image, ready to be explained: what the methods have in common.
+class Prepared:
+    """An image, a model's layers and its logits, before the label explained is chosen.
 
     Attributes:
         name: The file's stem, or "image".
@@ -44,10 +49,8 @@ class Subject:
         picture: (3,H,W) in [0,1], what the model saw.
         layer_name: The layer's dotted name; of several, with commas.
         layers: The layers, shallow to final; most methods explain the last.
-        target: The label explained.
-        label: Its name, where the names are known.
-        probability: Its softmax probability (sigmoid for a model with one output).
-        labels: The labels present, where they were given.
+        logits: (L,), the model's output.
+        channels: Number of maps of the last layer.
     """
 
     name: str
@@ -55,6 +58,50 @@ class Subject:
     picture: Tensor
     layer_name: str
     layers: tuple[nn.Module, ...]
+    logits: Tensor
+    channels: int
+
+    def at(
+        self,
+        target: int | None,
+        labels: Sequence[int] | None,
+        categories: Sequence[str] | None,
+    ) -> Subject:
+        """Return the subject of an explanation of one label.
+
+        None is the top class, of the labels present where they are given.
+        """
+        count = len(self.logits)
+        present = None
+        if labels is not None:
+            present = tuple(check_class(one, count, "labels") for one in labels)
+        chosen = self._top(present) if target is None else check_class(target, count)
+        named = categories is not None and chosen < len(categories)
+        return Subject(
+            **vars(self),
+            target=chosen,
+            label=categories[chosen] if categories is not None and named else None,
+            probability=float(read_scores(self.logits[None], "probability")[0, chosen]),
+            labels=present,
+        )
+
+    def _top(self, labels: Sequence[int] | None) -> int:
+        if not labels:
+            return int(self.logits.argmax())
+        return max(labels, key=lambda label: float(self.logits[label]))
+
+
+@dataclass(frozen=True)
+class Subject(Prepared):
+    """One image and label, ready to be explained: what the methods have in common.
+
+    Attributes:
+        target: The label explained.
+        label: Its name, where the names are known.
+        probability: Its softmax probability (sigmoid for a model with one output).
+        labels: The labels present, where they were given.
+    """
+
     target: int
     label: str | None
     probability: float
@@ -97,6 +144,12 @@ class Explanation:
         return self.subject.target
 
     @property
+    def layer_name(self) -> str:
+        """The layer's name; of several where the method takes several."""
+        names = self.subject.layer_name
+        return names if takes_several_layers(self.method) else names.split(", ")[-1]
+
+    @property
     def cost(self) -> str:
         """Time and forward passes as a person reads them."""
         return f"{self.seconds:.2f} s, {passes(self.forwards)}"
@@ -135,7 +188,7 @@ class Explanation:
         return {
             "image": self.subject.name,
             "method": self.method,
-            "layer": self.subject.layer_name,
+            "layer": self.layer_name,
             "target": self.subject.target,
             "label": self.subject.label,
             "probability": self.subject.probability,
@@ -170,7 +223,7 @@ def explain(
         method: One of ours ("cluster-cam", "collection-cam", "minmax-grad-cam", ...), Captum's
             "grad-cam", or a name of pytorch-grad-cam's command line ("gradcam++", "scorecam",
             ...) for its stock method; ``captum-cluster methods`` lists them.
-        target: The label explained; None: the top class.
+        target: The label explained; None: the top class, of ``labels`` where they are given.
         layer: A module or its dotted name; None: the last convolutional layer. Several, shallow
             to final, for methods that take them; others explain the last.
         labels: The labels present in the image, for methods that contrast them (minmax-...);
@@ -203,21 +256,27 @@ def explain(
     with untouched(net):
         prepared = prepare(net, image, layer, transform, reshape_transform)
         subject = prepared.at(target, labels, categories)
-        run = run_method(
-            method,
-            net,
-            subject.layers,
-            subject.inputs,
-            subject.target,
-            labels=subject.labels,
-            reshape_transform=reshape_transform,
-            **options,
-        )
-    return explained(method, subject, run)
+        return run_on(subject, method, net, reshape_transform, options)
 
 
-def explained(method: str, subject: Subject, run: Run) -> Explanation:
-    """Return a run as an explanation."""
+def run_on(
+    subject: Subject,
+    method: str,
+    model: nn.Module,
+    reshape_transform: Callable[[Tensor], Tensor] | None,
+    options: Mapping[str, Any],
+) -> Explanation:
+    """Return the explanation of a subject by one method."""
+    run = run_method(
+        method,
+        model,
+        subject.layers,
+        subject.inputs,
+        subject.target,
+        labels=subject.labels,
+        reshape_transform=reshape_transform,
+        **options,
+    )
     return Explanation(method, subject, run.maps, run.seconds, run.forwards, run.result)
 
 
@@ -232,49 +291,6 @@ def loaded(
     if not isinstance(model, nn.Module):
         raise TypeError(expected("model", "an nn.Module or a LoadedModel", describe(model)))
     return model, transform or ImageClassification(crop_size=224), categories
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image, a model's layers and its logits, before the label explained is chosen.
-
-    Attributes:
-        name: The file's stem, or "image".
-        inputs: (1,3,H,W), as the model takes it, on the model's device.
-        picture: (3,H,W) in [0,1], what the model saw.
-        layer_name: The layer's dotted name; of several, with commas.
-        layers: The layers, shallow to final.
-        logits: (L,).
-    """
-
-    name: str
-    inputs: Tensor
-    picture: Tensor
-    layer_name: str
-    layers: tuple[nn.Module, ...]
-    logits: Tensor
-
-    def at(
-        self,
-        target: int | None,
-        labels: Sequence[int] | None,
-        categories: Sequence[str] | None,
-    ) -> Subject:
-        """Return the subject of an explanation of one label; None is the top class."""
-        count = len(self.logits)
-        chosen = int(self.logits.argmax()) if target is None else check_class(target, count)
-        named = categories is not None and chosen < len(categories)
-        return Subject(
-            self.name,
-            self.inputs,
-            self.picture,
-            self.layer_name,
-            self.layers,
-            chosen,
-            categories[chosen] if categories is not None and named else None,
-            float(read_scores(self.logits[None], "probability")[0, chosen]),
-            None if labels is None else tuple(check_class(one, count, "labels") for one in labels),
-        )
 
 
 def prepare(
@@ -297,7 +313,7 @@ def prepare(
     for number in range(len(layers)):
         whole = reshape_transform is not None
         output = captured.output(number) if whole else captured.activations(number)[0]
-        feature_maps(output, 1, reshape_transform)
+        channels = feature_maps(output, 1, reshape_transform).shape[1]
     return Prepared(
         Path(image).stem if isinstance(image, (str, os.PathLike)) else "image",
         inputs,
@@ -305,6 +321,7 @@ def prepare(
         ", ".join(name for name, _ in found),
         layers,
         logits,
+        channels,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from captum_cluster._checks import check_integer
 from captum_cluster.functional.attribution import read_scores, saliency
 from captum_cluster.functional.metrics import (
     average_drop,
@@ -77,6 +78,9 @@ def measure(
         region: (H,W) bool, the pixels of the object or of its boxes.
         stride: Take every so many steps of insertion and deletion, for a quick look.
 
+    Raises:
+        ValueError: ``stride`` leaves fewer than three steps.
+
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
         >>> one = measure(net, torch.rand(1, 3, 16, 16), 2, torch.rand(4, 4))
@@ -87,6 +91,7 @@ def measure(
     mask = saliency(maps.to(image), (height, width))[None]
     ranks = saliency_ranks(mask)
     steps = perturbation_steps(height, width)
+    check_integer("stride", stride, 1, max(1, (len(steps) - 1) // 2), "half the number of steps")
     steps = [*steps[:-1:stride], steps[-1]]
     changed = [
         perturb(image, ranks, count, insert=insert) for insert in (True, False) for count in steps

@@ -46,32 +46,45 @@ def find_layer(
 def stages(model: nn.Module, images: Tensor) -> list[str]:
     """Return the names of the model's stages, shallow to final.
 
-    Its top-level parts of several modules, a convolution among them, that give feature maps of
-    more than one place: layer1 to layer4 of a ResNet.
+    The top-level parts of several modules, a convolution among them, that give feature maps of
+    more than one place: layer1 to layer4 of a ResNet. Where there is one such part alone, as in a
+    VGG, its own parts: of those on one grid the last, if there is a convolution among them.
 
     Raises:
         LayerError: There are none.
 
     Example:
         >>> import torch
-        >>> from torchvision.models import resnet18
+        >>> from torchvision.models import resnet18, vgg11
         >>> stages(resnet18().eval(), torch.rand(1, 3, 64, 64))
         ['layer1', 'layer2', 'layer3', 'layer4']
+        >>> stages(vgg11().eval(), torch.rand(1, 3, 64, 64))[-2:]
+        ['features.14', 'features.19']
     """
-    found = [
-        name
+    seen = [
+        (name, module, shape[2:])
         for name, module, shape in trace_shapes(model, images)
-        if "." not in name
-        and name
-        and len(shape) == 4
-        and shape[2] * shape[3] > 1
-        and _has_convolution(module)
-        and next(module.children(), None) is not None
+        if name and len(shape) == 4 and shape[2] * shape[3] > 1
     ]
-    if not found:
-        what = "given for a model without top-level parts that give feature maps (N,C,h,w)"
+    top = [
+        name
+        for name, module, _ in seen
+        if "." not in name and _has_convolution(module) and any(module.children())
+    ]
+    if len(top) == 1:
+        inside = [part for part in seen if part[0].startswith(top[0] + ".")]
+        top = _last_of_each_grid([part for part in inside if part[0].count(".") == 1])
+    if not top:
+        what = "given for a model without parts that give feature maps (N,C,h,w)"
         raise LayerError(expected("layers", what, "None"))
-    return found
+    return top
+
+
+def _last_of_each_grid(parts: list[tuple[str, nn.Module, tuple[int, ...]]]) -> list[str]:
+    """Return the last of the parts on each grid that has a convolution."""
+    convolved = {grid for _, module, grid in parts if _has_convolution(module)}
+    last = {grid: name for name, _, grid in parts}  # later parts replace earlier ones
+    return [name for grid, name in last.items() if grid in convolved]
 
 
 def _by_name(model: nn.Module, name: str) -> nn.Module:

@@ -136,6 +136,16 @@ def check_method(name: Any) -> str:
     return name
 
 
+def takes_several_layers(name: str) -> bool:
+    """Return whether a method makes one map of several layers.
+
+    Example:
+        >>> takes_several_layers("collection-cam"), takes_several_layers("cluster-cam")
+        (True, False)
+    """
+    return name in OWN and bool(OWN[name][0].algorithm.several_layers)
+
+
 def run_method(
     name: str,
     model: nn.Module,
@@ -174,8 +184,7 @@ def run_method(
     """
     own = check_method(name) in OWN
     layers = [layer] if isinstance(layer, nn.Module) else list(layer)
-    several = own and OWN[name][0].algorithm.several_layers
-    at = layers if several else layers[-1]
+    at = layers if takes_several_layers(name) else layers[-1]
     if own and OWN[name][0].algorithm.contrasts_labels and labels is not None:
         options = {"labels": [list(labels)], **options}
     run = _own if own else _stock

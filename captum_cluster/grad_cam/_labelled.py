@@ -84,6 +84,7 @@ def labels_of(
     targets: list[OutputTarget], outputs: Tensor, config: MinMaxCamConfig
 ) -> tuple[Tensor, Tensor]:
     """Return the labels explained (N,1) and the labels present (N,L), which the targets tell."""
+    outputs = outputs.reshape(len(outputs), -1) if outputs.ndim == 1 else outputs
     categories = categories_of(targets, outputs)
     rows = []
     for number, target in enumerate(targets):

@@ -10,7 +10,7 @@ from torch import Tensor
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.grad_cam._base import ScopedActivations, ScopedCAM
 from captum_cluster.grad_cam._labelled import labels_of
-from captum_cluster.methods import MINMAX_GRAD_CAM
+from captum_cluster.methods import MINMAX_GRAD_CAM, weighted_outputs
 
 
 class MinMaxGradCAM(ScopedCAM, algorithm=MINMAX_GRAD_CAM):
@@ -19,7 +19,8 @@ class MinMaxGradCAM(ScopedCAM, algorithm=MINMAX_GRAD_CAM):
     The labels of an image travel in its target, ``MinMaxTarget(category, labels)``; a plain
     ``ClassifierOutputTarget`` means those that the model predicts. One forward and one backward
     pass; two backward passes for D-MinMax-Grad-CAM (``decomposed=True``), which has no target form.
-    Options: ``MinMaxGradCamConfig``.
+    Other targets than these two raise: wrapped in the host's FinerCAM, give targets. Options:
+    ``MinMaxGradCamConfig``.
 
     Example:
         >>> import torch
@@ -50,8 +51,4 @@ class MinMaxGradCAM(ScopedCAM, algorithm=MINMAX_GRAD_CAM):
 
 def _gradients(seen: ScopedActivations, layer: int, coefficients: Tensor) -> Tensor:
     """Return the gradient of the weighted outputs at a layer's maps."""
-
-    def weighted(outputs: Tensor) -> Tensor:
-        return outputs * coefficients.to(outputs).reshape(outputs.shape)
-
-    return seen.gradients_of(weighted, layer)
+    return seen.gradients_of(functools.partial(weighted_outputs, coefficients), layer)

@@ -12,6 +12,7 @@ from captum_cluster.functional.attribution.labels import (
     contrast_coefficients,
     other_labels,
     present_labels,
+    warn_of_probabilities,
 )
 
 _FORMS = "class indices, or a multi-hot tensor (L,)"
@@ -22,7 +23,8 @@ class MinMaxTarget:
 
     With any gradient CAM of pytorch-grad-cam it gives that method's MinMax form; with GradCAM it
     is ``MinMaxGradCAM``. It also tells ``MinMaxGradCAM`` and ``MinMaxCAM`` the labels of an image.
-    For methods that mask images give the labels: predicted ones would change from mask to mask.
+    For methods that mask images give the labels: predicted ones would change from mask to mask;
+    and pass ``score_function="logit"``, or it contrasts what they read by default, probabilities.
 
     Args:
         category: The label explained. It counts as present.
@@ -76,13 +78,16 @@ class MinMaxTarget:
 
     def __call__(self, model_output: Tensor) -> Tensor:
         """Return ``J_c`` of one image's output (L,), or of each row of (P,L)."""
-        outputs = model_output if model_output.ndim == 2 else model_output[None]
+        # A model with a single output may give one number for an image.
+        outputs = model_output.reshape(1, -1) if model_output.ndim < 2 else model_output
         count = outputs.shape[1] if outputs.ndim == 2 else 0
         if not -count <= self.category < count:
             what = f"a class index from 0 to {count - 1} of an output (L,)"
             got = f"{self.category} for an output of shape {tuple(model_output.shape)}"
             raise TargetError(expected("category", what, got))
         category = torch.full((len(outputs), 1), self.category % count, device=outputs.device)
+        if model_output.requires_grad:  # masks are scored without, and may be read as probabilities
+            warn_of_probabilities(outputs.detach())
         others = other_labels(self.present(outputs), category)
         contrast = (contrast_coefficients(category, others)[:, 0].to(outputs) * outputs).sum(dim=1)
         return contrast if model_output.ndim == 2 else contrast[0]

@@ -32,6 +32,7 @@ from captum_cluster.methods.minmax_grad_cam import (
     MinMaxGradCamConfig,
     MinMaxResult,
     minmax_grad_cam,
+    weighted_outputs,
 )
 from captum_cluster.methods.rise import RISE, RiseConfig, rise
 from captum_cluster.methods.score_cam import SCORE_CAM, ScoreCamConfig, score_cam
@@ -73,5 +74,6 @@ __all__ = [
     "option_parameters",
     "rise",
     "score_cam",
+    "weighted_outputs",
     "with_options",
 ]

@@ -15,7 +15,7 @@ from captum_cluster._checks import (
     expected,
     warn,
 )
-from captum_cluster.functional.attribution.labels import present_labels
+from captum_cluster.functional.attribution.labels import present_labels, warn_of_probabilities
 from captum_cluster.functional.attribution.targets import TargetSelector, class_indices
 
 Transform = Callable[[Tensor], Tensor]
@@ -131,8 +131,10 @@ def check_labels(
     """
     check_finite("the model's outputs", outputs.detach())
     targets = class_indices(selector, outputs)
+    rows = outputs.detach().reshape(len(outputs), -1)
+    warn_of_probabilities(rows)
     present = present_labels(
-        outputs.detach().reshape(len(outputs), -1),
+        rows,
         labels,
         threshold=label_threshold,
         max_predicted=max_predicted,

@@ -36,7 +36,8 @@ def minmax_cam(
         return (coefficients.to(weight) @ weight)[:, :, None, None]
 
     weights = contrast_weights(gradients, targets, present, config)[..., 0, 0]
-    return MinMaxResult("minmax-cam", fuse(weights, maps), weights, targets, present)
+    name = "d-minmax-cam" if config.decomposed else "minmax-cam"
+    return MinMaxResult(name, fuse(weights, maps), weights, targets, present)
 
 
 MINMAX_CAM = Algorithm(

@@ -108,7 +108,18 @@ def minmax_grad_cam(
     """
     alphas = contrast_weights(gradients, targets, present, config)
     weights = alphas.mean(dim=(3, 4)) if config.reduction == "mean" else alphas.sum(dim=(3, 4))
-    return MinMaxResult("minmax-grad-cam", fuse(weights, maps), weights, targets, present)
+    name = "d-minmax-grad-cam" if config.decomposed else "minmax-grad-cam"
+    return MinMaxResult(name, fuse(weights, maps), weights, targets, present)
+
+
+def weighted_outputs(coefficients: Tensor, outputs: Tensor) -> Tensor:
+    """Return outputs (N,L), or (N,), times coefficients (N,L): what the faces differentiate.
+
+    Example:
+        >>> weighted_outputs(torch.tensor([[2.0]]), torch.tensor([3.0]))
+        tensor([6.])
+    """
+    return outputs * coefficients.to(outputs).reshape(outputs.shape)
 
 
 def contrast_weights(

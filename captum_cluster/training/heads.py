@@ -173,6 +173,8 @@ class KernelUsageConv2d(nn.Conv2d):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
+        # Not a size of a kernel, which has this place in nn.Conv2d.
+        check_flag("bias", bias)
         super().__init__(in_channels, out_channels, 1, bias=bias, device=device, dtype=dtype)
         self.magnitude = check_flag("magnitude", magnitude)
 

@@ -58,10 +58,17 @@ SETTINGS = {
         "4 layers, sizes 2-4, quantile 0.4": collection_cam(
             FOUR, partition_sizes=(2, 3, 4), denoise_quantile=0.4
         ),
-        "4 layers, sizes 2-3, probability": collection_cam(FOUR, score_function="probability"),
-        "4 layers, sizes 2-3, standardized": collection_cam(FOUR, standardize=True),
-        "2 layers, sizes 2-3, quantile 0.4": collection_cam(FOUR[2:]),
-        "1 layer, sizes 2-3, quantile 0.4": collection_cam("layer4"),
+        "default, 4 layers, probability": collection_cam(FOUR, score_function="probability"),
+        "default, 4 layers, standardized": collection_cam(FOUR, standardize=True),
+        "default, 2 layers": collection_cam(FOUR[2:]),
+        "default, 1 layer": collection_cam("layer4"),
+        "default, sufficient, 1 layer": collection_cam("layer4", sufficient=True),
+        "default, sufficient, logit": collection_cam(
+            FOUR, sufficient=True, sufficient_score="logit"
+        ),
+        "default, sufficient, 3 exponents": collection_cam(
+            FOUR, sufficient=True, exponents=(2.0, 1.0, 0.5)
+        ),
         "1 layer, sizes 2-10, quantile 0.1": collection_cam(
             "layer4", partition_sizes=range(2, 11), denoise_quantile=0.1
         ),

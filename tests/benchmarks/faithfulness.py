@@ -99,13 +99,13 @@ METHODS = {
     "Sufficient Collection-CAM, 1 layer": ours(LayerCollectionCam, sufficient=True),
     "Sufficient Collection-CAM, 4 layers": ours(LayerCollectionCam, FOUR, sufficient=True),
 }
-STOCK = ["Grad-CAM", "Grad-CAM++", "Layer-CAM", "Score-CAM", "Ablation-CAM"]
 TIMED = {
     "Grad-CAM": ("gradcam", "layer4", {}),
     "Grad-CAM++": ("gradcam++", "layer4", {}),
     "Layer-CAM": ("layercam", "layer4", {}),
     "Score-CAM": ("scorecam", "layer4", {}),
     "Ablation-CAM": ("ablationcam", "layer4", {}),
+    "RISE": ("rise", "layer4", {}),
     "Cluster-CAM": ("cluster-cam", "layer4", {}),
     "Collection-CAM, 1 layer": ("collection-cam", "layer4", {}),
     "Collection-CAM, 4 layers": ("collection-cam", FOUR, {}),

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import resnet18
+from torchvision.models import resnet18, vgg11
 
+from captum_cluster._checks import LayerError
 from captum_cluster.evaluation import STUDIES, find_images, run_ablation
 from captum_cluster.evaluation.layers import stages
 
@@ -24,8 +25,9 @@ def pictures():
     return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).unbind()
 
 
-def settings(study):
-    return [(one.name, one.layers, one.options) for one in STUDIES[study].settings(STAGES)]
+def settings(study, channels=64):
+    found = STUDIES[study].settings(STAGES, channels)
+    return [(one.name, one.layers, one.options) for one in found]
 
 
 def test_what_is_varied():
@@ -34,7 +36,7 @@ def test_what_is_varied():
         (str(q), (), {"n_clusters": q}) for q in range(2, 9)
     ]
     assert all(
-        one[2] == {"clustering": "spectral", "n_eigenvectors": number}
+        one[2] == {"clustering": "spectral", "n_clusters": 6, "n_eigenvectors": number}
         for number, one in enumerate(settings("cluster-cam-eigenvectors"), start=1)
     )
     assert [one[0] for one in settings("cluster-cam-clustering")] == [
@@ -50,8 +52,27 @@ def test_what_is_varied():
     ]
 
 
+def test_a_layer_with_few_maps_has_fewer_settings():
+    assert [one[0] for one in settings("cluster-cam-clusters", 4)] == ["2", "3", "4"]
+    assert [one[0] for one in settings("cluster-cam-eigenvectors", 4)] == ["1", "2", "3"]
+    assert all(one[2]["n_clusters"] == 4 for one in settings("cluster-cam-clustering", 4))
+
+
 def test_stages(model, pictures):
     assert stages(model, pictures[0][None]) == STAGES
+
+
+def test_stages_of_a_network_with_one_part(pictures):
+    images = pictures[0][None]
+    assert stages(vgg11(num_classes=2).eval(), images) == [
+        "features.1",
+        "features.4",
+        "features.9",
+        "features.14",
+        "features.19",
+    ]
+    with pytest.raises(LayerError, match="Expected layers to be given for a model without parts"):
+        stages(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12288, 2)).eval(), images)
 
 
 def test_clusters(model, pictures, tmp_path):
@@ -84,8 +105,13 @@ def test_bad_input(model, pictures):
         run_ablation(model, pictures, "cluster-cam")
     with pytest.raises(ValueError, match="Expected images to be at least one image"):
         run_ablation(model, [], "cluster-cam-layers")
-    with pytest.raises(ValueError, match="stride"):
-        run_ablation(model, pictures, "cluster-cam-layers", stride=0)
+    for stride in (0, 5):  # 64 rows of pixels are 8 steps
+        with pytest.raises(ValueError, match="Expected stride to be an integer"):
+            run_ablation(model, pictures, "cluster-cam-clustering", stride=stride)
+    with pytest.raises(ValueError, match="layers to be None for cluster-cam-clusters"):
+        run_ablation(model, pictures, "cluster-cam-clusters", layers=["layer4"])
+    with pytest.raises(LayerError, match="'layer9'"):
+        run_ablation(model, pictures, "cluster-cam-layers", layers=["layer1", "layer9"])
 
 
 def test_find_images(tmp_path):

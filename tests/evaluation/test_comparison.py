@@ -85,6 +85,17 @@ def test_a_row_for_each_label():
     assert len({round(axes.get_position().y1, 3) for axes in figure.axes}) == 2
 
 
+def test_a_map_without_a_positive_part_says_so():
+    net, image = SmallNet().float().eval(), images(1, size=32, dtype=torch.float32)
+    with torch.no_grad():
+        net.fc.weight[2] = -net.fc.weight[1].abs()
+    found = compare(net, image, ["cam", "cluster-cam"], 2, "relu2")
+    assert (found.explanations[0].maps <= 0).all()
+    captions = [axes.get_xlabel() for axes in found.figure().axes]
+    assert "no positive part" in captions[1]
+    assert "no positive part" not in captions[2]
+
+
 def test_predicted_labels():
     net, image = SmallNet().float().eval(), images(1, size=32, dtype=torch.float32)
     with torch.no_grad():

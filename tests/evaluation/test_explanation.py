@@ -189,3 +189,20 @@ def test_one_warning_in_training_mode():
         explain(net, images(1, size=16, dtype=torch.float32))
     assert [warning.filename for warning in caught] == [__file__]
     assert net.training
+
+
+def test_the_layer_that_was_explained_is_the_one_recorded():
+    net, image = SmallNet().float().eval(), images(1, size=32, dtype=torch.float32)
+    layers = ["relu1", "relu2"]
+    assert explain(net, image, "cluster-cam", 1, layers).facts()["layer"] == "relu2"
+    assert explain(net, image, "collection-cam", 1, layers).facts()["layer"] == "relu1, relu2"
+
+
+def test_of_the_labels_present_the_most_probable_is_explained():
+    net, image = SmallNet().float().eval(), images(1, size=32, dtype=torch.float32)
+    with torch.no_grad():
+        order = net(image)[0].argsort().tolist()
+    labels = order[:3]  # the top class is not among them
+    found = explain(net, image, "minmax-cam", layer="relu2", labels=labels)
+    assert found.target == labels[-1]
+    assert found.facts()["labels"] == tuple(labels)

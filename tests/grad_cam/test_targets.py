@@ -1,6 +1,7 @@
 """MinMaxTarget: the objective as a target for pytorch-grad-cam's methods."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -187,10 +188,14 @@ def test_a_softmax_classifier_raises():
 
 def test_probabilities_warn():
     with pytest.warns(UserWarning, match="as if it ended in a sigmoid or softmax") as caught:
-        value = MinMaxTarget(0)(torch.tensor([0.9, 0.6, 0.4]))
+        value = MinMaxTarget(0)(torch.tensor([0.9, 0.6, 0.4], requires_grad=True))
     # thresholded as they are
     assert float(value) == pytest.approx(0.9 - 0.6)
     assert caught[0].filename == __file__
+    # methods that mask images read probabilities, of which there is nothing to say
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MinMaxTarget(0)(torch.tensor([0.9, 0.6, 0.4]))
 
 
 FORMS = "class indices, or a multi-hot tensor (L,)"
@@ -289,8 +294,13 @@ def test_a_multi_hot_tensor_of_another_shape(labels):
         MinMaxTarget(0, labels)(OUTPUT)
 
 
-@pytest.mark.parametrize("output", [torch.tensor(1.0), torch.ones(2, 3, 4)], ids=["()", "(2,3,4)"])
-def test_outputs_of_other_dimensions(output):
+def test_a_single_output():
+    assert float(MinMaxTarget(0)(torch.tensor(3.0))) == 3.0
+    assert float(MinMaxTarget(0, [0])(torch.tensor([3.0]))) == 3.0
+
+
+def test_outputs_of_other_dimensions():
+    output = torch.ones(2, 3, 4)
     with pytest.raises(TargetError, match="^Expected category to be a class index") as raised:
         MinMaxTarget(0, [0])(output)
     assert f"for an output of shape {tuple(output.shape)}." in str(raised.value)

@@ -95,7 +95,8 @@ def test_every_network(name, options):
     net, layer, images, weight = the_case(name)
     labels = [[label for label in row if label < len(weight)] for row in LABELS[: len(images)]]
     result = LayerMinMaxCam(net, layer).explain(images, [0, 1], labels=labels, **options)
-    assert result.method == "minmax-cam"
+    prefix = "d-" if options.get("decomposed") else ""
+    assert result.method == prefix + "minmax-cam"
     assert result.targets.tolist() == [[0, 1]] * len(images)
     for n, (maps, row) in enumerate(zip(maps_of(net, layer, images), labels, strict=True)):
         assert set(result.present[n].nonzero()[:, 0].tolist()) == set(row)

@@ -78,7 +78,8 @@ def test_every_network(name, options):
     count = net(images).shape[1]
     labels = [[label for label in row if label < count] for row in LABELS[: len(images)]]
     result = explainer(net, layer).explain(images, [0, 1], labels=labels, **options)
-    assert result.method == "minmax-grad-cam"
+    prefix = "d-" if options.get("decomposed") else ""
+    assert result.method == prefix + "minmax-grad-cam"
     assert result.targets.tolist() == [[0, 1]] * len(images)
     for n, row in enumerate(labels):
         assert set(result.present[n].nonzero()[:, 0].tolist()) == set(row)

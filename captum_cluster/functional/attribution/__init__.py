@@ -19,6 +19,7 @@ from captum_cluster.functional.attribution.labels import (
     decomposed_contrast,
     other_labels,
     present_labels,
+    warn_of_probabilities,
 )
 from captum_cluster.functional.attribution.masks import (
     GridMasks,
@@ -84,4 +85,5 @@ __all__ = [
     "unit_masks",
     "upsample",
     "ward_partitions",
+    "warn_of_probabilities",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ def present_labels(
 
     Args:
         outputs: (N,L), the model's outputs as it gives them. Those of an image that all lie in
-            [0,1] are taken for probabilities, with a warning; any others for logits.
+            [0,1] are taken for probabilities, any others for logits.
         labels: The labels present: a multi-hot tensor (N,L) of 0 and 1, or a list with one list
             of class indices for each image. None: those predicted, with a probability above
             ``threshold``.
@@ -53,7 +54,8 @@ def present_labels(
         David, Pedrini, Dias 2022, "MinMax-CAM", section 3 (C_x); the sigmoid above 0.5 is its
         authors' choice.
     """
-    _warn_of_probabilities(outputs)
+    if isinstance(labels, np.ndarray):
+        labels = torch.from_numpy(labels)
     if labels is None:
         return _predicted(outputs, threshold, max_predicted, first)
     if isinstance(labels, Tensor):
@@ -124,8 +126,13 @@ def decomposed_contrast(own: Tensor, others: Tensor, positive: Tensor, count: Te
     return torch.where(n > 0, contrast, own)
 
 
-def _warn_of_probabilities(outputs: Tensor) -> None:
-    if bool(_probabilities(outputs).any()):
+def warn_of_probabilities(outputs: Tensor) -> None:
+    """Warn where the outputs (N,L) of an image all lie in [0,1], as no logits of several labels do.
+
+    Example:
+        >>> warn_of_probabilities(torch.tensor([[4.0, -2.0]]))
+    """
+    if outputs.shape[1] > 1 and bool(_probabilities(outputs).any()):
         warn(
             "The model's outputs lie in [0,1], as if it ended in a sigmoid or softmax. MinMax "
             "contrasts logits: pass the model without that last step."

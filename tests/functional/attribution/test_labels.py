@@ -1,5 +1,7 @@
 """Which labels are present, and the contrast between them."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from captum_cluster.functional.attribution.labels import (
     decomposed_contrast,
     other_labels,
     present_labels,
+    warn_of_probabilities,
 )
 from tests.helpers import minmax_references as ref
 from tests.helpers import nets
@@ -65,9 +68,9 @@ def test_predicted_labels_by_hand():
 def test_probabilities_are_thresholded_as_they_are():
     outputs = torch.tensor([[0.1, 0.5, 0.51, 1.0], [0.1, 0.5, 0.51, 1.01], [0.0, 0.0, 0.0, 0.0]])
     # the second image has a number above 1, so its outputs are logits
+    assert sets(present_labels(outputs)) == [{2, 3}, {0, 1, 2, 3}, set()]
     with pytest.warns(UserWarning, match=WARNING) as caught:
-        found = present_labels(outputs)
-    assert sets(found) == [{2, 3}, {0, 1, 2, 3}, set()]
+        warn_of_probabilities(outputs)
     assert len(caught) == 1
     assert str(caught[0].message) == (
         "The model's outputs lie in [0,1], as if it ended in a sigmoid or softmax. MinMax "
@@ -76,10 +79,17 @@ def test_probabilities_are_thresholded_as_they_are():
     assert caught[0].filename == __file__
 
 
-def test_probabilities_warn_with_labels_too():
-    with pytest.warns(UserWarning, match=WARNING):
-        found = present_labels(torch.tensor([[0.2, 0.8]]).softmax(1), [[0]])
-    assert sets(found) == [{0}]
+def test_logits_do_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_probabilities(torch.tensor([[0.2, 1.8], [-0.1, 0.5]]))
+        # of a single output nothing can be told
+        warn_of_probabilities(torch.tensor([[0.2], [0.7]]))
+
+
+def test_labels_in_an_array():
+    outputs = torch.zeros(2, 3) - 4.0
+    assert sets(present_labels(outputs, np.array([[1, 0, 1], [0, 0, 0]]))) == [{0, 2}, set()]
 
 
 def test_too_many_predicted_labels():
