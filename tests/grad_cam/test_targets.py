@@ -190,7 +190,7 @@ def test_probabilities_warn():
     with pytest.warns(UserWarning, match="as if it ended in a sigmoid or softmax") as caught:
         value = MinMaxTarget(0)(torch.tensor([0.9, 0.6, 0.4], requires_grad=True))
     # thresholded as they are
-    assert float(value) == pytest.approx(0.9 - 0.6)
+    assert value.item() == pytest.approx(0.9 - 0.6)
     assert caught[0].filename == __file__
     # methods that mask images read probabilities, of which there is nothing to say
     with warnings.catch_warnings():
