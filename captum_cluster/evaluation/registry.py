@@ -179,7 +179,7 @@ def run_method(
         >>> net = nn.Sequential(
         ...     nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         ... ).eval()
-        >>> run_method("cluster-cam", net, net[1], torch.rand(1, 3, 8, 8), 2).forwards
+        >>> run_method("cluster-cam", net, net[0], torch.rand(1, 3, 8, 8), 2).forwards
         7
     """
     own = check_method(name) in OWN
