@@ -52,16 +52,33 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--methods", default="grad-cam,score-cam,cluster-cam", help="default: %(default)s"
     )
-    compare.set_defaults(run=_compare)
-
     compare.add_argument(
         "--labels",
         metavar="LABELS",
         help="class indices of the labels present, with commas: one row for each; or 'predicted' "
         "for a multi-label model",
     )
+    compare.set_defaults(run=_compare)
 
     ablation = commands.add_parser("ablation", help="vary one choice of a method, and measure")
+    _add_ablation(ablation)
+    ablation.set_defaults(run=_ablation)
+
+    methods = commands.add_parser("methods", help="list every method, ours and stock")
+    methods.set_defaults(run=_methods)
+
+    demo = commands.add_parser("demo", help="train a small network and see the methods at work")
+    demo.add_argument("--output", default="captum-cluster-demo", metavar="DIR", help=_OUTPUT)
+    demo.add_argument("--retrain", action="store_true", help="train again, ignore the cache")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+_OUTPUT = "directory for the results (default: %(default)s)"
+
+
+def _add_ablation(ablation: argparse.ArgumentParser) -> None:
+    """Add the arguments of the ablations."""
     ablation.add_argument(
         "study",
         metavar="STUDY",
@@ -79,19 +96,6 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="take every so many steps of Insertion and Deletion (default: %(default)s)",
     )
-    ablation.set_defaults(run=_ablation)
-
-    methods = commands.add_parser("methods", help="list every method, ours and stock")
-    methods.set_defaults(run=_methods)
-
-    demo = commands.add_parser("demo", help="train a small network and see the methods at work")
-    demo.add_argument("--output", default="captum-cluster-demo", metavar="DIR", help=_OUTPUT)
-    demo.add_argument("--retrain", action="store_true", help="train again, ignore the cache")
-    demo.set_defaults(run=_demo)
-    return parser
-
-
-_OUTPUT = "directory for the results (default: %(default)s)"
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:

@@ -241,10 +241,10 @@ def run_ablation(
     if layers is not None and not chosen.of_layers:
         raise ValueError(expected("layers", f"None for {study}, which varies no layers", layers))
     with untouched(net):
-        first = prepare(net, images[0], None, transform, None)
-        names = list(layers or (stages(net, first.inputs) if chosen.of_layers else []))
-        if names:  # a misspelt one is found before the first setting runs
-            prepare(net, images[0], names, transform, None)
+        # A misspelt layer is found here, before the first setting runs.
+        first = prepare(net, images[0], list(layers) if layers else None, transform, None)
+        found = stages(net, first.inputs) if chosen.of_layers and not layers else []
+        names = list(layers) if layers else found
         settings = chosen.settings(names, first.channels)
         warm_up(chosen.method)
         bar = tqdm(total=len(settings) * len(images), desc=study, disable=not progress)

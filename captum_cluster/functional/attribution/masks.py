@@ -124,19 +124,19 @@ class MapMasks:
         """Number of images and of masks per image."""
         return self.maps.shape[0], self.maps.shape[1]
 
-    def _flat(self) -> Tensor:
-        """Return where masks are 0 whatever the map's value (N,K): these share one pass."""
-        flat = self.maps.flatten(2)
+    def _flat(self, maps: Tensor) -> Tensor:
+        """Return of maps (...,h,w) which make a mask of 0, whatever their value: (...)."""
+        flat = maps.flatten(-2)
         if self.denoise_quantile is not None:
-            return (flat.amin(dim=2) == flat.amax(dim=2)) | (flat.amax(dim=2) <= 0)
+            return (flat.amin(dim=-1) == flat.amax(dim=-1)) | (flat.amax(dim=-1) <= 0)
         if self.normalize:
-            return flat.amin(dim=2) == flat.amax(dim=2)
-        return (flat == 0).all(dim=2)
+            return flat.amin(dim=-1) == flat.amax(dim=-1)
+        return (flat == 0).all(dim=-1)
 
     def passes(self) -> tuple[Tensor, Tensor]:
         """Return the pairs (P,2) that need a pass, and each mask's pass (N,K); see ``Masks``."""
         valid = torch.ones(self.shape, dtype=torch.bool) if self.valid is None else self.valid.cpu()
-        zero = self._flat().cpu() & valid
+        zero = self._flat(self.maps).cpu() & valid
         first_zero = zero & (zero.cumsum(dim=1) == 1)
         own = (valid & ~zero) | first_zero
         index = (own.flatten().cumsum(dim=0) - 1).reshape(own.shape)
@@ -147,13 +147,12 @@ class MapMasks:
 
     def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
         """Return the masks (P,1,H,W) of the pairs (image, mask)."""
-        images, masks = images.to(self.maps.device), masks.to(self.maps.device)
-        chosen = self.maps[images, masks]
+        chosen = self.maps[images.to(self.maps.device), masks.to(self.maps.device)]
         if self.denoise_quantile is not None:
             large = upsample(chosen, size, align_corners=self.align_corners).relu()
             noiseless = minmax(quantile_denoise(large, self.denoise_quantile))
             # Rounding in the interpolation of a flat map would be blown up to a full mask.
-            return (noiseless * ~self._flat()[images, masks][:, None, None])[:, None]
+            return (noiseless * ~self._flat(chosen)[:, None, None])[:, None]
         resize = unit_masks if self.normalize else upsample
         return resize(chosen[:, None], size, align_corners=self.align_corners)
 
