@@ -135,11 +135,11 @@ def overall(model, x, saliency, target, *, baseline=None):
 
 
 def boxes_mask(boxes, size):
-    """True where a pixel lies in one of the boxes (x1, y1, x2, y2): x1 <= j < x2, y1 <= i < y2."""
+    """True where a pixel's centre lies in one of the boxes (x1, y1, x2, y2), far edge excluded."""
     inside = np.zeros(size, dtype=bool)
     for x1, y1, x2, y2 in boxes:
         for i, j in np.ndindex(*size):
-            if x1 <= j < x2 and y1 <= i < y2:
+            if x1 <= j + 0.5 < x2 and y1 <= i + 0.5 < y2:
                 inside[i, j] = True
     return inside
 
@@ -154,3 +154,64 @@ def proportion(saliency, inside):
         if inside[position]:
             within += values[position]
     return 0.0 if everything == 0 else within / everything
+
+
+# Several labels (001)
+
+
+def _drop(y, o):
+    return 0.0 if y == 0 else max(0.0, y - o) / y
+
+
+def multi_label_pair(whole, masked, complement, c, present):
+    """IC, AD, ADO, AR, ARO of one pair (image, label c) and whether the image has other labels.
+
+    The L probabilities of the image, behind the map and behind its complement; ``present`` are the
+    labels the image has, c among them.
+    """
+    others = [n for n in present if n != c]
+    dropped = [_drop(whole[n], masked[n]) for n in others]
+    lost = [_drop(whole[n], complement[n]) for n in others]
+    return {
+        "ic": 1.0 if whole[c] < masked[c] else 0.0,
+        "ad": _drop(whole[c], masked[c]),
+        "ado": sum(dropped) / len(others) if others else 0.0,
+        "ar": _drop(whole[c], complement[c]),
+        "aro": sum(lost) / len(others) if others else 0.0,
+        "others": bool(others),
+    }
+
+
+def _mean(values):
+    return sum(values) / len(values) if values else float("nan")
+
+
+def _harmonic(a, b):
+    if np.isnan(a) or np.isnan(b):
+        return float("nan")
+    return 0.0 if a + b == 0 else 2 * a * b / (a + b)
+
+
+def _seven(pairs, single_label):
+    """The seven values of some pairs together."""
+    values = {}
+    for name in ("ic", "ad", "ado", "ar", "aro"):
+        left_out = single_label == "exclude" and name in ("ado", "aro")
+        values[name] = _mean([pair[name] for pair in pairs if pair["others"] or not left_out])
+    values["f1_minus"] = _harmonic(values["ad"], values["aro"])
+    values["f1_plus"] = _harmonic(values["ar"], values["ado"])
+    return values
+
+
+def multi_label(rows, average, single_label):
+    """The seven values of rows as for `multi_label_pair`; c not present: left out."""
+    pairs = [(row[3], multi_label_pair(*row)) for row in rows if row[3] in row[4]]
+    if average == "micro":
+        return _seven([pair for _, pair in pairs], single_label)
+    labels = sorted({c for c, _ in pairs})
+    each = [_seven([pair for c, pair in pairs if c == label], single_label) for label in labels]
+    names = ("ic", "ad", "ado", "ar", "aro", "f1_minus", "f1_plus")
+    return {
+        name: _mean([values[name] for values in each if not np.isnan(values[name])])
+        for name in names
+    }

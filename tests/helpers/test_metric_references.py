@@ -177,3 +177,35 @@ def test_proportion_by_hand():
 def test_proportion_counts_overlapping_boxes_once():
     inside = ref.boxes_mask([(0, 0, 1, 2), (0, 0, 2, 1)], (2, 2))
     assert ref.proportion([[4, 2], [0, 1]], inside) == pytest.approx(6 / 7)
+
+
+def test_a_box_holds_the_pixels_whose_centre_it_holds():
+    assert ref.boxes_mask([(0.5, 0, 1.5, 0.6)], (2, 3)).astype(int).tolist() == [[1, 0, 0], [0] * 3]
+    assert not ref.boxes_mask([(0.6, 0, 1.4, 1)], (2, 3)).any()
+
+
+# Several labels
+
+
+def test_multi_label_by_hand():
+    whole, masked, complement = [0.8, 0.6, 0.5], [0.6, 0.3, 0.5], [0.2, 0.6, 0.0]
+    pair = ref.multi_label_pair(whole, masked, complement, 0, [0, 1, 2])
+    expected = {"ic": 0, "ad": 1 / 4, "ado": 1 / 4, "ar": 3 / 4, "aro": 1 / 2, "others": True}
+    assert pair == pytest.approx(expected)
+    alone = ref.multi_label_pair(whole, masked, complement, 0, [0])
+    assert alone == pytest.approx({**expected, "ado": 0, "aro": 0, "others": False})
+    first = (whole, masked, complement, 0, [0, 1, 2])
+    second = (whole, masked, complement, 0, [0])
+    both = ref.multi_label([first, second, (whole, masked, complement, 1, [0])], "macro", "zero")
+    assert both["ado"] == pytest.approx(1 / 8)
+    assert both["f1_minus"] == pytest.approx(1 / 4)  # of 1/4 and 1/4
+    left_out = ref.multi_label([first, second], "micro", "exclude")
+    assert left_out["aro"] == pytest.approx(1 / 2)
+    assert left_out["f1_plus"] == pytest.approx(2 * 0.75 * 0.25 / 1)
+
+
+def test_multi_label_macro_and_micro():
+    rows = [([0.5, 0.5], [o, 0.5], [0.5, 0.5], 0, [0]) for o in (0.0, 0.0, 0.5)]
+    rows.append(([0.5, 0.5], [0.5, 0.5], [0.5, 0.5], 1, [1]))
+    assert ref.multi_label(rows, "micro", "zero")["ad"] == pytest.approx(1 / 2)
+    assert ref.multi_label(rows, "macro", "zero")["ad"] == pytest.approx(1 / 3)

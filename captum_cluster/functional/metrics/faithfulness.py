@@ -1,23 +1,40 @@
-"""How much a model's answer depends on what a saliency map marks."""
+"""How much of a model's answer is left behind a saliency map: one label of each image."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_flag, expected
+from captum_cluster.functional.metrics.probabilities import check_pairs
+from captum_cluster.functional.metrics.sums import Sums, ratio, total
 
 
-def average_drop(before: Tensor, after: Tensor, *, signed: bool = False) -> Tensor:
+def relative_drop(original: Tensor, masked: Tensor, *, signed: bool = False) -> Tensor:
+    """Return the share of each probability that is lost: ``max(0, Y - O) / Y``, 0 where Y is 0.
+
+    Args:
+        original: (...) in [0,1], the probabilities Y.
+        masked: (...) in [0,1], the probabilities O.
+        signed: Without the maximum.
+
+    Example:
+        >>> relative_drop(torch.tensor([0.8, 0.5, 0.0]), torch.tensor([0.6, 0.9, 0.3]))
+        tensor([0.2500, 0.0000, 0.0000])
+    """
+    lost = original - masked
+    lost = lost if signed else lost.clamp(min=0)
+    return torch.where(original > 0, lost / torch.where(original > 0, original, 1.0), 0.0)
+
+
+def average_drop(original: Tensor, masked: Tensor, *, signed: bool = False) -> Tensor:
     """Return the mean share of the target's probability that is lost behind the saliency map.
 
     ``mean max(0, Y - O) / Y``, and 0 where Y is 0. The smaller, the better.
 
     Args:
-        before: (P,), the target's probability Y for each whole image.
-        after: (P,), its probability O for the image times its saliency map.
+        original: (P,), the target's probability Y for each whole image.
+        masked: (P,), its probability O for the image times its saliency map.
         signed: Without the maximum: gains count as negative drops (Cluster-CAM's confidence drop).
 
     Returns:
@@ -34,20 +51,44 @@ def average_drop(before: Tensor, after: Tensor, *, signed: bool = False) -> Tens
         Chattopadhay et al. 2018, "Grad-CAM++"; Ha and Youn, "Collection-CAM", section IV; Feng et
         al. 2023, "Cluster-CAM", section 4 (signed).
     """
-    before, after = _probabilities(before, after)
-    lost = before - after
-    lost = lost if check_flag("signed", signed) else lost.clamp(min=0)
-    return torch.where(before > 0, lost / torch.where(before > 0, before, 1.0), 0.0).mean()
+    original, masked = _some(original, masked)
+    return relative_drop(original, masked, signed=check_flag("signed", signed)).mean()
 
 
-def average_increase(before: Tensor, after: Tensor) -> Tensor:
+def average_drop_update(original: Tensor, masked: Tensor, *, signed: bool = False) -> Sums:
+    """Return the sums of ``average_drop``: ``drop`` and ``pairs``; there may be no pair.
+
+    Args:
+        original: (P,), as in ``average_drop``.
+        masked: (P,), as in ``average_drop``.
+        signed: As in ``average_drop``.
+
+    Raises:
+        ValueError: The shapes differ, or a value is outside [0,1].
+
+    Example:
+        >>> sums = average_drop_update(torch.tensor([0.8, 0.5]), torch.tensor([0.4, 0.9]))
+        >>> average_drop_compute(sums)
+        tensor(0.2500, dtype=torch.float64)
+    """
+    original, masked = check_pairs(original, masked)
+    drops = relative_drop(original.double(), masked.double(), signed=check_flag("signed", signed))
+    return {"drop": total(drops), "pairs": _count(drops)}
+
+
+def average_drop_compute(sums: Sums) -> Tensor:
+    """Return the Average Drop (B,) of sums ``drop`` and ``pairs`` (B,)."""
+    return ratio(sums["drop"], sums["pairs"])
+
+
+def average_increase(original: Tensor, masked: Tensor) -> Tensor:
     """Return the share of images whose target becomes more probable behind the saliency map.
 
     ``mean [O > Y]``, strict. The larger, the better.
 
     Args:
-        before: (P,), the target's probability Y for each whole image.
-        after: (P,), its probability O for the image times its saliency map.
+        original: (P,), the target's probability Y for each whole image.
+        masked: (P,), its probability O for the image times its saliency map.
 
     Returns:
         A scalar.
@@ -62,105 +103,43 @@ def average_increase(before: Tensor, after: Tensor) -> Tensor:
     References:
         As for ``average_drop``.
     """
-    before, after = _probabilities(before, after)
-    return (after > before).to(before.dtype).mean()
+    original, masked = _some(original, masked)
+    return (masked > original).to(original.dtype).mean()
 
 
-def saliency_ranks(saliency: Tensor) -> Tensor:
-    """Return each pixel's place in the order of falling saliency; ties go by position.
-
-    Args:
-        saliency: (P,H,W) float.
-
-    Returns:
-        LongTensor (P,H,W), from 0 for the most salient pixel to H*W - 1.
-
-    Example:
-        >>> saliency_ranks(torch.tensor([[[0.1, 0.9], [0.9, 0.0]]]))
-        tensor([[[2, 0],
-                 [1, 3]]])
-
-    References:
-        Petsiuk, Das, Saenko 2018, "RISE", section 4.1.
-    """
-    if saliency.ndim != 3:
-        raise ValueError(expected("saliency", "of shape (P,H,W)", f"{tuple(saliency.shape)}"))
-    order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
-    return order.argsort(dim=1).reshape(saliency.shape)
-
-
-def perturbation_steps(height: int, width: int) -> list[int]:
-    """Return how many pixels are changed at each step of insertion and deletion.
-
-    8 rows' worth of pixels at a time, from none to all: 28 steps at 224x224.
-
-    Example:
-        >>> perturbation_steps(20, 10)
-        [0, 80, 160, 200]
-    """
-    pixels = height * width
-    return [min(step * 8 * width, pixels) for step in range(math.ceil(height / 8) + 1)]
-
-
-def perturb(
-    images: Tensor, ranks: Tensor, count: int, baselines: Tensor | float = 0.0, *, insert: bool
-) -> Tensor:
-    """Return images whose ``count`` most salient pixels are deleted, or alone are inserted.
+def increase_update(original: Tensor, masked: Tensor) -> Sums:
+    """Return the sums of ``average_increase``: ``increase`` and ``pairs``; there may be no pair.
 
     Args:
-        images: (P,c,H,W), as the model takes them.
-        ranks: (P,H,W), see ``saliency_ranks``.
-        count: Number of pixels.
-        baselines: What takes the place of a deleted pixel: a number, or a tensor that broadcasts
-            to the images.
-        insert: Start from the baseline and insert, instead of deleting from the image.
+        original: (P,), as in ``average_increase``.
+        masked: (P,), as in ``average_increase``.
 
-    Returns:
-        (P,c,H,W).
+    Raises:
+        ValueError: The shapes differ, or a value is outside [0,1].
 
     Example:
-        >>> ranks = saliency_ranks(torch.tensor([[[0.1, 0.9]]]))
-        >>> perturb(torch.tensor([[[[5.0, 7.0]]]]), ranks, 1, insert=False)
-        tensor([[[[5., 0.]]]])
+        >>> sums = increase_update(torch.tensor([0.8, 0.5]), torch.tensor([0.6, 0.9]))
+        >>> increase_compute(sums)
+        tensor(0.5000, dtype=torch.float64)
     """
-    kept = (ranks < count) if insert else (ranks >= count)
-    fill = torch.as_tensor(baselines, dtype=images.dtype, device=images.device)
-    return torch.where(kept[:, None], images, fill)
+    original, masked = check_pairs(original, masked)
+    return {"increase": total(masked > original), "pairs": _count(original)}
 
 
-def perturbation_area(probabilities: Tensor, steps: list[int]) -> Tensor:
-    """Return the area under the curves of probability against the share of changed pixels.
-
-    By the trapezoid rule on [0,1]: the insertion score (the larger, the better) or the deletion
-    score (the smaller, the better).
-
-    Args:
-        probabilities: (P,S), the target's probability at each step.
-        steps: The S numbers of changed pixels, from ``perturbation_steps``.
-
-    Returns:
-        (P,).
-
-    Example:
-        >>> perturbation_area(torch.tensor([[1.0, 0.0, 0.0]]), [0, 5, 10])
-        tensor([0.2500])
-
-    References:
-        Petsiuk, Das, Saenko 2018, "RISE", section 4.1; Ha and Youn, "Collection-CAM", section IV.
-    """
-    if probabilities.ndim != 2 or probabilities.shape[1] != len(steps):
-        what = f"of shape (P,S) with S = {len(steps)} steps"
-        raise ValueError(expected("probabilities", what, f"{tuple(probabilities.shape)}"))
-    shares = torch.tensor(steps, dtype=probabilities.dtype, device=probabilities.device)
-    return torch.trapezoid(probabilities, shares / steps[-1], dim=1)
+def increase_compute(sums: Sums) -> Tensor:
+    """Return the Increase in Confidence (B,) of sums ``increase`` and ``pairs`` (B,)."""
+    return ratio(sums["increase"], sums["pairs"])
 
 
-def _probabilities(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both, checked."""
-    if before.ndim != 1 or before.shape != after.shape or len(before) == 0:
-        got = f"{tuple(before.shape)} and {tuple(after.shape)}"
-        raise ValueError(expected("before and after", "of one shape (P,), P at least 1", got))
-    for name, values in (("before", before), ("after", after)):
-        if not bool(((values >= 0) & (values <= 1)).all()):  # NaN fails too
-            raise ValueError(expected(name, "probabilities in [0,1]", "others"))
-    return before, after
+def _count(pairs: Tensor) -> Tensor:
+    """Return the number of pairs (P,) as a scalar beside them."""
+    return torch.tensor(len(pairs), device=pairs.device)
+
+
+def _some(original: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both, checked, with at least one pair."""
+    if original.ndim != 1 or original.shape != masked.shape or len(original) == 0:
+        got = f"{tuple(original.shape)} and {tuple(masked.shape)}"
+        what = "of one shape (P,), P at least 1"
+        raise ValueError(expected("original and masked", what, got))
+    return check_pairs(original, masked)

@@ -1,4 +1,4 @@
-"""Average drop, average increase, insertion and deletion against one pixel at a time."""
+"""Average drop and average increase, by hand and against the slow derivation."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from captum_cluster.functional.attribution.masks import saliency as prepare
 from captum_cluster.functional.metrics import (
     average_drop,
+    average_drop_compute,
+    average_drop_update,
     average_increase,
-    perturb,
-    perturbation_area,
-    perturbation_steps,
-    saliency_ranks,
+    increase_compute,
+    increase_update,
 )
 from tests.helpers import metric_references as ref
 from tests.helpers import nets
@@ -99,7 +99,7 @@ def test_drop_of_any_probabilities(pairs):
     assert float(average_increase(before, after)) == pytest.approx(1 - falls)
 
 
-SHAPES = "Expected before and after to be of one shape (P,), P at least 1, but got "
+SHAPES = "Expected original and masked to be of one shape (P,), P at least 1, but got "
 
 
 @pytest.mark.parametrize("function", [average_drop, average_increase])
@@ -109,10 +109,10 @@ SHAPES = "Expected before and after to be of one shape (P,), P at least 1, but g
         ([0.5, 0.5], [0.5], SHAPES + "(2,) and (1,)."),
         ([[0.5]], [[0.5]], SHAPES + "(1, 1) and (1, 1)."),
         ([], [], SHAPES + "(0,) and (0,)."),
-        ([1.5], [0.5], "Expected before to be probabilities in [0,1], but got others."),
-        ([0.5], [-0.1], "Expected after to be probabilities in [0,1], but got others."),
-        ([0.5], [np.nan], "Expected after to be probabilities in [0,1], but got others."),
-        ([np.nan], [0.5], "Expected before to be probabilities in [0,1], but got others."),
+        ([1.5], [0.5], "Expected original to be probabilities in [0,1], but got others."),
+        ([0.5], [-0.1], "Expected masked to be probabilities in [0,1], but got others."),
+        ([0.5], [np.nan], "Expected masked to be probabilities in [0,1], but got others."),
+        ([np.nan], [0.5], "Expected original to be probabilities in [0,1], but got others."),
     ],
 )
 def test_wrong_probabilities(function, before, after, text):
@@ -126,159 +126,78 @@ def test_signed_is_a_flag():
         average_drop(torch.ones(1), torch.ones(1), signed=1)
 
 
-# The order of the pixels
+# Sums
 
 
-def expected_ranks(saliency):
-    ranks = np.zeros(tuple(saliency.shape), dtype=int)
-    for place, position in enumerate(ref.pixel_order(saliency)):
-        ranks[position] = place
-    return ranks
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    st.integers(1, 3), st.integers(1, 7), st.integers(1, 7), st.integers(1, 4), st.integers(0, 99)
-)
-def test_ranks_are_the_reference_and_ties_go_by_position(images, h, w, values, seed):
+def pairs(count, seed=0):
+    """Probabilities of some pairs, zeros among them."""
     generator = torch.Generator().manual_seed(seed)
-    saliency = torch.randint(-1, values, (images, h, w), generator=generator).float()
-    ranks = saliency_ranks(saliency)
-    assert ranks.dtype == torch.int64
-    for one, found in zip(saliency, ranks, strict=True):
-        np.testing.assert_array_equal(found, expected_ranks(one))
+    original = torch.rand(count, generator=generator, dtype=torch.float64)
+    return original * (original > 0.2), torch.rand(count, generator=generator, dtype=torch.float64)
 
 
-def test_ranks_of_a_large_map_with_ties():
-    # sorting algorithms that are not stable show it on many equal values
-    saliency = (nets.images(1, 1, (60, 70))[:, 0] * 2).round().clamp(min=0)
-    np.testing.assert_array_equal(saliency_ranks(saliency)[0], expected_ranks(saliency[0]))
-
-
-def test_ranks_by_hand():
-    saliency = torch.tensor([[[0.5, 1.0], [0.0, 1.0]], [[0.0, -0.0], [0.0, 0.0]]])
-    assert saliency_ranks(saliency).tolist() == [[[2, 0], [3, 1]], [[0, 1], [2, 3]]]
-
-
-@pytest.mark.parametrize("shape", [(2, 2), (1, 1, 2, 2)])
-def test_ranks_of_another_shape(shape):
-    with pytest.raises(ValueError, match="saliency") as raised:
-        saliency_ranks(torch.zeros(shape))
-    assert str(raised.value) == f"Expected saliency to be of shape (P,H,W), but got {shape}."
-
-
-# Steps
-
-
-@pytest.mark.parametrize("size", [(224, 224), (20, 10), (16, 5), (7, 9), (1, 1), (9, 4), (448, 3)])
-def test_steps_are_the_reference(size):
-    assert perturbation_steps(*size) == ref.steps(size)
-
-
-def test_steps_by_hand():
-    steps = perturbation_steps(224, 224)
-    assert len(steps) == 28 + 1
-    assert steps[:2] == [0, 1792]
-    assert steps[-1] == 224 * 224
-    # a last, smaller step
-    assert perturbation_steps(20, 10) == [0, 80, 160, 200]
-    assert perturbation_steps(3, 10) == [0, 30]
-
-
-# Insertion and deletion
-
-
-@pytest.mark.parametrize("insert", [False, True])
-def test_perturbed_images_by_hand(insert):
-    images = torch.tensor([[[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]]])
-    ranks = saliency_ranks(torch.tensor([[[0.1, 0.9, 0.5]]]))
-    found = perturb(images, ranks, 2, -1.0, insert=insert)
-    expected = [[-1.0, 2.0, 3.0], [-1.0, 5.0, 6.0]] if insert else [[1.0, -1, -1], [4.0, -1, -1]]
-    assert found[0, :, 0].tolist() == expected
-    assert images[0, 0, 0].tolist() == [1.0, 2.0, 3.0]
-
-
-BASELINES = {
-    "number": 0.3,
-    "integer": 2,
-    "per channel": nets.images(1, 3, 1)[0],
-    "one image": nets.images(1, 3, (5, 4)),
-    "each": nets.images(2, 3, (5, 4), seed=5),
-    "float32": nets.images(2, 3, (5, 4), seed=5).float(),
-}
-
-
-@pytest.mark.parametrize("baselines", BASELINES.values(), ids=BASELINES.keys())
-@pytest.mark.parametrize("insert", [False, True])
-def test_every_baseline(baselines, insert):
-    images = nets.images(2, 3, (5, 4), seed=1)
-    saliency = nets.images(2, 1, (5, 4), seed=2)[:, 0]
-    ranks = saliency_ranks(saliency)
-    fill = (torch.zeros_like(images) + baselines).to(images)
-    for count in (0, 1, 7, 20):
-        found = perturb(images, ranks, count, baselines, insert=insert)
-        start, end = (fill, images) if insert else (images, fill)
-        for n in range(2):
-            expected = start[n].clone()
-            for i, j in ref.pixel_order(saliency[n])[:count]:
-                expected[:, i, j] = end[n, :, i, j]
-            assert torch.equal(found[n], expected)
-        assert found.dtype == images.dtype
-
-
-def test_insertion_and_deletion_share_the_pixels():
-    images = nets.images(2, 3, (6, 5))
-    ranks = saliency_ranks(nets.images(2, 1, (6, 5), seed=2)[:, 0])
-    for count in perturbation_steps(6, 5):
-        inserted = perturb(images, ranks, count, insert=True)
-        deleted = perturb(images, ranks, count, insert=False)
-        assert torch.equal(inserted + deleted, images)
-
-
-# The area
-
-
-def test_area_by_hand():
-    # steps of 2, 2 and 1 of 5: 2/5 (1 + 1/2)/2 + 2/5 (1/2 + 0)/2 + 1/5 (0 + 1)/2
-    probabilities = torch.tensor([[1.0, 0.5, 0.0, 1.0], [0.25, 0.25, 0.25, 0.25]])
-    np.testing.assert_allclose(perturbation_area(probabilities, [0, 2, 4, 5]), [0.5, 0.25])
-
-
-@pytest.mark.parametrize("steps", [[0, 80, 160, 200], [0, 30], [0, 1, 2, 3, 4, 5]], ids=str)
-def test_area_is_the_reference(steps):
-    values = torch.rand(3, len(steps), generator=torch.Generator().manual_seed(0)).double()
-    found = perturbation_area(values, steps)
-    shares = [count / steps[-1] for count in steps]
-    for row, one in zip(values.tolist(), found.tolist(), strict=True):
-        assert one == pytest.approx(ref.area(shares, row), abs=1e-14)
-
-
-@pytest.mark.parametrize("shape", [(3,), (1, 4), (1, 1, 3)])
-def test_area_of_another_shape(shape):
-    with pytest.raises(ValueError, match="probabilities") as raised:
-        perturbation_area(torch.zeros(shape), [0, 1, 2])
-    assert str(raised.value) == (
-        f"Expected probabilities to be of shape (P,S) with S = 3 steps, but got {shape}."
-    )
-
-
-@pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("baseline", [None, -0.4, nets.images(1, 3, 1, seed=8)[0]], ids=str)
-@pytest.mark.parametrize("kind", ["insertion", "deletion"])
-def test_whole_curves_are_the_reference(name, baseline, kind):
-    net, images, targets = NETS[name]
-    net = net.double().eval()
-    # prepared already, as rounding decides among the equal values at an enlarged map's border
-    size = images.shape[2:]
-    maps = prepare(maps_for(images), size)
-    ranks = saliency_ranks(maps)
-    steps = perturbation_steps(*size)
-    fill = 0.0 if baseline is None else baseline
-    curves = [
-        probabilities(net, perturb(images, ranks, count, fill, insert=kind == "insertion"), targets)
-        for count in steps
+@pytest.mark.parametrize("signed", [False, True])
+def test_sums_of_drops_add_up(signed):
+    original, masked = pairs(9)
+    parts = [
+        average_drop_update(original[rows], masked[rows], signed=signed)
+        for rows in (slice(0, 4), slice(4, 4), slice(4, 9))
     ]
-    found = perturbation_area(torch.stack(curves, dim=1), steps)
-    for n, target in enumerate(targets):
-        expected = getattr(ref, kind)(net, images[n], maps[n], target, baseline=baseline)
-        assert float(found[n]) == pytest.approx(expected, abs=1e-12)
+    sums = {name: sum(part[name] for part in parts) for name in parts[0]}
+    assert int(sums["pairs"]) == 9
+    expected = float(average_drop(original, masked, signed=signed))
+    assert float(average_drop_compute(sums)) == pytest.approx(expected, abs=1e-15)
+
+
+def test_sums_of_increases_add_up():
+    original, masked = pairs(9)
+    parts = [increase_update(original[rows], masked[rows]) for rows in (slice(0, 4), slice(4, 9))]
+    sums = {name: sum(part[name] for part in parts) for name in parts[0]}
+    assert int(sums["increase"]) == int((masked > original).sum()) > 0
+    assert float(increase_compute(sums)) == float(average_increase(original, masked))
+
+
+def test_sums_of_many_resamples_at_once():
+    sums = {"drop": torch.tensor([1.0, 3.0, 0.0]), "pairs": torch.tensor([4, 4, 0])}
+    np.testing.assert_equal(average_drop_compute(sums).numpy(), [0.25, 0.75, np.nan])
+    counts = {"increase": torch.tensor([[1, 2]]), "pairs": torch.tensor([[4, 2]])}
+    assert increase_compute(counts).tolist() == [[0.25, 1.0]]
+
+
+def test_sums_are_exact_in_half_precision():
+    # 0.1 in half precision, a thousand times: a sum in half precision would stop growing
+    original = torch.ones(3000, dtype=torch.float16)
+    masked = torch.full((3000,), 0.9, dtype=torch.float16)
+    drop = 1 - float(masked[0])
+    assert float(average_drop_compute(average_drop_update(original, masked))) == pytest.approx(drop)
+
+
+@pytest.mark.parametrize("function", [average_drop_update, increase_update])
+@pytest.mark.parametrize(
+    ("original", "masked", "error", "text"),
+    [
+        (
+            torch.ones(2),
+            torch.ones(1),
+            ValueError,
+            "Expected original and masked to be of one shape (P,), but got (2,) and (1,).",
+        ),
+        (
+            torch.ones(1),
+            torch.tensor([1.1]),
+            ValueError,
+            "Expected masked to be probabilities in [0,1], but got others.",
+        ),
+        (
+            torch.ones(1, dtype=torch.long),
+            torch.ones(1),
+            TypeError,
+            "Expected original to be a tensor of floating point numbers, but got a tensor of shape "
+            "(1,) and dtype torch.int64.",
+        ),
+    ],
+)
+def test_sums_of_wrong_probabilities(function, original, masked, error, text):
+    with pytest.raises(error, match="^Expected") as raised:
+        function(original, masked)
+    assert str(raised.value) == text
