@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,10 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from captum_cluster._checks import check_choice, check_integer, expected
+from captum_cluster._checks import check_choice, check_integer
 from captum_cluster.data.scene import Scene
+from captum_cluster.data.scene_dataset import SceneDataset
 
 N_CLASSES = 10
 SPLITS = ("train", "test")
@@ -26,7 +25,7 @@ CONTRAST = (0.35, 0.5)  # between the luminance of a digit and of the ground's m
 LUMA = (0.299, 0.587, 0.114)
 
 
-class DigitScenes(Dataset[Scene]):
+class DigitScenes(SceneDataset):
     """Scenes of one to several handwritten digits of different classes on a textured ground.
 
     The digits are scikit-learn's (``load_digits``: 1797 of 8 x 8 pixels, by 43 writers), enlarged
@@ -69,18 +68,18 @@ class DigitScenes(Dataset[Scene]):
         self.size = check_integer("size", size, MIN_SIZE)
         self.max_digits = check_integer("max_digits", max_digits, 1, 4)
         self.seed = check_integer("seed", seed, 0)
+        self.classes = [str(digit) for digit in range(N_CLASSES)]
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Scene:
-        number = _position(index, self.length)
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), number])
+    def _scene(self, index: int) -> Scene:
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         ground = _ground(rng, self.size)
         patches = _place(_choose(rng, self.split, self.max_digits), rng, self.size)
         image, masks = _paint(ground, patches, rng)
         labels = masks.flatten(1).any(dim=1)
-        return Scene(image, labels, masks, name=f"{self.split}-{self.seed}-{number}")
+        return Scene(image, labels, masks, name=f"{self.split}-{self.seed}-{index}")
 
 
 @dataclass(frozen=True)
@@ -97,16 +96,6 @@ class _Patch:
         """The rows and columns it covers."""
         height, width = self.ink.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
-
-
-def _position(index: int, length: int) -> int:
-    if isinstance(index, bool) or not hasattr(index, "__index__"):
-        check_integer("index", index, 0)  # raises the package's TypeError
-    number = operator.index(index)
-    if not -length <= number < length:
-        what = f"within the {length} scenes" if length else "asked for only where there are scenes"
-        raise IndexError(expected("index", what, number))
-    return number % length
 
 
 @lru_cache(maxsize=2)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from captum_cluster._checks import describe, expected
 
+_Result = TypeVar("_Result")
+
 _TOO_LARGE = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 
-def load_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Return the picture in a file as an upright 8-bit RGB image.
+def load_image(path: str | os.PathLike[str], *, upright: bool = True) -> Image.Image:
+    """Return the picture in a file as an 8-bit RGB image, by default upright.
 
     Every mode becomes RGB. Where that needs a decision:
 
@@ -31,6 +34,8 @@ def load_image(path: str | os.PathLike[str]) -> Image.Image:
 
     Args:
         path: The file, in any format that Pillow reads.
+        upright: Whether the EXIF orientation is applied. False gives the pixels as they are
+            stored, which is what annotated boxes and masks refer to.
 
     Returns:
         A PIL image of mode "RGB", independent of the file.
@@ -50,9 +55,34 @@ def load_image(path: str | os.PathLike[str]) -> Image.Image:
         >>> image.mode, image.size, image.getpixel((0, 0))
         ('RGB', (4, 2), (200, 200, 200))
     """
+    return _opened(path, as_rgb if upright else _to_rgb)
+
+
+def load_index_mask(path: str | os.PathLike[str]) -> NDArray[np.int64]:
+    """Return the numbers (H,W) that a picture of one channel stores, not what they look like.
+
+    Args:
+        path: A grey or palette picture (PNG) of at most 16 bits.
+
+    Raises:
+        TypeError, FileNotFoundError, IsADirectoryError: As in ``load_image``.
+        ValueError: As in ``load_image``; or the picture has more channels than one.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.fromarray(np.array([[0, 7]], dtype=np.uint8)).save(f"{folder}/mask.png")
+        ...     load_index_mask(f"{folder}/mask.png")
+        array([[0, 7]])
+    """
+    return _opened(path, _numbers)
+
+
+def _opened(path: object, convert: Callable[[Image.Image], _Result]) -> _Result:
+    """Return what ``convert`` makes of the file's picture; every error names the file."""
     file = _existing_file(path)
     try:
-        return _read(file)
+        return _read(file, convert)
     except MemoryError:
         raise
     except _TOO_LARGE as error:
@@ -85,13 +115,20 @@ def _existing_file(path: object) -> Path:
     return file
 
 
-def _read(file: Path) -> Image.Image:
-    """Return the file's picture; raise whatever Pillow raises, its size warning included."""
+def _read(file: Path, convert: Callable[[Image.Image], _Result]) -> _Result:
+    """Return the file's picture, converted; raise whatever Pillow raises, its warning included."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file) as image:
             image.load()
-            return as_rgb(image)
+            return convert(image)
+
+
+def _numbers(image: Image.Image) -> NDArray[np.int64]:
+    values = np.asarray(image)
+    if values.ndim != 2 or values.dtype.kind not in "uib":
+        raise ValueError(f"an index mask has one channel of integers, not mode {image.mode}")
+    return values.astype(np.int64)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captum_cluster.data.images import load_image
+from captum_cluster.data.images import load_image, load_index_mask
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -210,3 +210,34 @@ def test_jpeg_in_memory_order_of_channels(tmp_path: Path) -> None:
     assert red > 250
     assert green < 5
     assert blue < 5
+
+
+def test_stored_pixels_are_not_turned(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(Image.new("RGB", (2, 1), RED), tmp_path / "a.png", exif=exif)
+    assert load_image(path).size == (1, 2)
+    assert load_image(path, upright=False).size == (2, 1)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16"])
+def test_index_masks_keep_their_numbers(tmp_path: Path, mode: str) -> None:
+    numbers = np.array([[0, 1], [1, 0]]) if mode == "1" else np.array([[0, 7], [200, 255]])
+    dtype = {"1": bool, "I;16": np.uint16}.get(mode, np.uint8)
+    image = Image.fromarray(numbers.astype(dtype))
+    if mode == "P":
+        image.putpalette([9] * 768)
+    path = save(image, tmp_path / "a.png")
+    assert Image.open(path).mode == mode
+    assert load_index_mask(path).tolist() == numbers.tolist()
+    assert load_index_mask(path).dtype == np.int64
+
+
+def test_index_masks_have_one_channel_of_integers(tmp_path: Path) -> None:
+    path = save(Image.new("RGB", (2, 2)), tmp_path / "a.png")
+    message = r"a\.png': an index mask has one channel of integers, not mode RGB"
+    with pytest.raises(ValueError, match=message):
+        load_index_mask(path)
+    path = save(Image.fromarray(np.zeros((2, 2), dtype=np.float32)), tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="not mode F"):
+        load_index_mask(path)

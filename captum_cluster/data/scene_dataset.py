@@ -1,0 +1,78 @@
+"""What all datasets of scenes have in common."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from captum_cluster._checks import check_integer, expected
+from captum_cluster.data.scene import Scene
+
+
+class SceneDataset(Dataset[Scene]):
+    """Scenes in a fixed order, each read or made when it is asked for.
+
+    A subclass sets ``classes`` and defines ``__len__`` and ``_scene``. The names of its scenes are
+    unique. ``_labels`` is worth defining where labels are known without reading the picture.
+
+    Attributes:
+        classes: The names of the labels: scene.labels[i] tells whether ``classes[i]`` is present.
+
+    Example:
+        >>> import torch
+        >>> class Blank(SceneDataset):
+        ...     classes = ["nothing"]
+        ...     def __len__(self):
+        ...         return 2
+        ...     def _scene(self, index):
+        ...         return Scene(torch.zeros(3, 4, 4), torch.tensor([True]), name=f"blank-{index}")
+        >>> Blank()[-1].name, [scene.name for scene in Blank()], Blank().labels_of(0)
+        ('blank-1', ['blank-0', 'blank-1'], [0])
+    """
+
+    classes: list[str]
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Scene:
+        """Return a scene.
+
+        Raises:
+            ValueError: Its files are damaged or do not belong together; the message names them.
+            OSError: They cannot be read.
+            IndexError: ``index`` is outside ``range(-len(self), len(self))``.
+        """
+        return self._scene(position(index, len(self)))
+
+    def labels_of(self, index: int) -> list[int]:
+        """Return the labels present in a scene, where possible without reading its picture."""
+        return self._labels(position(index, len(self)))
+
+    def _scene(self, index: int) -> Scene:
+        raise NotImplementedError
+
+    def _labels(self, index: int) -> list[int]:
+        return self._scene(index).present
+
+
+def position(index: Any, length: int) -> int:
+    """Return an index as a number from 0 to ``length - 1``; negative ones count from the end.
+
+    Raises:
+        TypeError: ``index`` is no integer.
+        IndexError: It is outside ``range(-length, length)``.
+
+    Example:
+        >>> position(-1, 5)
+        4
+    """
+    if isinstance(index, bool) or not hasattr(index, "__index__"):
+        check_integer("index", index, 0)  # raises the package's TypeError
+    number = operator.index(index)
+    if not -length <= number < length:
+        what = f"within the {length} scenes" if length else "asked for only where there are scenes"
+        raise IndexError(expected("index", what, number))
+    return number % length
