@@ -7,9 +7,10 @@ from captum_cluster.methods import CLUSTER_CAM
 class LayerClusterCam(LayerMaskedCam, algorithm=CLUSTER_CAM):
     """Cluster-CAM: the layer's maps are clustered, and a handful of cluster maps is scored.
 
-    ``beta * F_base - (1 - beta) * F_scissors``, where base and scissors are the mean maps of the
-    clusters whose masks keep the highest and the lowest score. 1 + Q forward passes for each
-    image, whatever the number of targets. Options: ``ClusterCamConfig``.
+    The mean maps of the clusters, each weighed by the softmax of its score; or, with
+    ``combine="base_scissors"``, the letter of the paper: ``beta * F_base - (1 - beta) *
+    F_scissors``, the clusters whose masks keep the highest and the lowest score. 1 + Q forward
+    passes for each image, whatever the number of targets. Options: ``ClusterCamConfig``.
 
     Example:
         >>> import torch
@@ -24,6 +25,7 @@ class LayerClusterCam(LayerMaskedCam, algorithm=CLUSTER_CAM):
 
     References:
         Feng et al. 2023, "Cluster-CAM", https://arxiv.org/abs/2302.01642, equations 9 to 22.
-        Where the paper is silent or cannot be taken literally (beta, the scale of distances
-        in spectral clustering, the min-max of masks) the option names both readings.
+        Where we depart from it (``combine``), where it is silent (beta, the min-max of masks) or
+        cannot be taken literally (the scale of distances in spectral clustering), the option
+        names both readings.
     """

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from tqdm.auto import tqdm
@@ -26,12 +26,7 @@ from captum_cluster.visualization import Panel, overlay, save_figure, side_by_si
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METHODS: dict[str, dict[str, Any]] = {
-    "grad-cam": {},
-    "score-cam": {},
-    # The network gives one probability for each digit, so that is what is read.
-    "cluster-cam": {"score_function": "sigmoid"},
-}
+METHODS = ("grad-cam", "score-cam", "cluster-cam")
 _SHOWN = 4
 _TEST_SCENES = 500
 
@@ -122,15 +117,14 @@ def _runs(
     warm_up(method)
     bar = tqdm(pairs, desc=f"{method:<11}", disable=not progress)
     return [
-        run_method(method, model, model.features, scene.image[None], label, **METHODS[method])
-        for scene, label in bar
+        run_method(method, model, model.features, scene.image[None], label) for scene, label in bar
     ]
 
 
 def _means(runs: Sequence[Run], pairs: Sequence[tuple[Scene, int]]) -> tuple[float, float, float]:
     """Return the mean forward passes, seconds, and share of energy inside the digit."""
     maps = torch.cat([run.maps[:, 0] for run in runs])
-    masks = torch.stack([scene.masks[label] for scene, label in pairs])
+    masks = torch.stack([scene.mask(label) for scene, label in pairs])
     inside = float(energy_inside(maps, masks).mean())
     forwards = sum(run.forwards for run in runs) / len(runs)
     return forwards, sum(run.seconds for run in runs) / len(runs), inside
@@ -152,7 +146,7 @@ def _figure(pairs: Sequence[tuple[Scene, int]], runs: dict[str, list[Run]]) -> F
         )
         for method, own in runs.items():
             run = own[number]
-            share = float(energy_inside(run.maps[:, 0], scene.masks[label][None]))
+            share = float(energy_inside(run.maps[:, 0], scene.mask(label)[None]))
             panels.append(
                 Panel(
                     overlay(scene.image, run.maps[0, 0]),

@@ -9,9 +9,9 @@ class ClusterCAM(MaskedCAM, algorithm=CLUSTER_CAM):
 
     1 + Q forward passes for each image and layer. Options: ``ClusterCamConfig``.
 
-    A target is applied to what ``score_function`` reads, by default probabilities: with a target
-    that takes a softmax of its own (``ClassifierOutputSoftmaxTarget``) pass
-    ``score_function="logit"``.
+    A target is applied to what ``score_function`` reads: logits, or with
+    ``combine="base_scissors"`` probabilities, where a target that takes a softmax of its own
+    (``ClassifierOutputSoftmaxTarget``) needs ``score_function="logit"``.
 
     Example:
         >>> import torch

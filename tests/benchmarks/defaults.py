@@ -24,8 +24,8 @@ from tests.helpers.realdata import data_folder, load_photographs, load_resnet18
 STRIDE = 4
 
 
-def cluster_cam(**options):
-    return ours(LayerClusterCam, **options)
+def base_scissors(**options):
+    return ours(LayerClusterCam, combine="base_scissors", **options)
 
 
 def collection_cam(layers, **options):
@@ -34,13 +34,15 @@ def collection_cam(layers, **options):
 
 SETTINGS = {
     "cluster-cam": {
-        "unit, beta 0.5": cluster_cam(map_scale="unit", beta=0.5),
-        "unit, beta 0.7": cluster_cam(map_scale="unit", beta=0.7),
-        "unit, beta 0.9": cluster_cam(map_scale="unit", beta=0.9),
-        "unit, score": cluster_cam(map_scale="unit", combine="score"),
-        "none, beta 0.7": cluster_cam(map_scale="none", beta=0.7),
-        "none, score": cluster_cam(map_scale="none", combine="score"),
-        "letter: none, beta 0.5": cluster_cam(map_scale="none", beta=0.5),
+        "unit, beta 0.5": base_scissors(map_scale="unit", beta=0.5),
+        "unit, beta 0.7": base_scissors(map_scale="unit", beta=0.7),
+        "unit, beta 0.9": base_scissors(map_scale="unit", beta=0.9),
+        "unit, score": ours(LayerClusterCam, map_scale="unit"),
+        "none, beta 0.7": base_scissors(beta=0.7),
+        "none, beta 0.9": base_scissors(beta=0.9),
+        "none, score": ours(LayerClusterCam),
+        "none, score, probability": ours(LayerClusterCam, score_function="probability"),
+        "letter: none, beta 0.5": base_scissors(beta=0.5),
     },
     "collection-cam": {
         **{
@@ -82,12 +84,16 @@ SETTINGS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the settings of a method on half A.")
     parser.add_argument("method", choices=list(SETTINGS))
-    method = parser.parse_args().method
+    parser.add_argument("--settings", help="some of them, with ; between them (default: all)")
+    options = parser.parse_args()
+    settings = SETTINGS[options.method]
+    if options.settings:
+        settings = {name: settings[name] for name in options.settings.split(";")}
     model = load_resnet18(data_folder())
     fast = Fast(load_resnet18(data_folder())).eval()
     photographs = halves(load_photographs(data_folder(), per_class=15))["A"]
     print(f"{'setting':<44}{'AD':>7}{'AI':>7}{'I - D':>7}{'inside':>8}{'passes':>8}")
-    for name, maps in {"Grad-CAM": METHODS["Grad-CAM"], **SETTINGS[method]}.items():
+    for name, maps in {"Grad-CAM": METHODS["Grad-CAM"], **settings}.items():
         rows, passes = [], 0
         for one in photographs:
             image, target = one.image[None], one.class_index

@@ -6,7 +6,7 @@
 ResNet-18, the 150 validation photographs of the real data, ground-truth class: Average Drop and
 Average Increase, Insertion - Deletion (28 steps), Proportion inside the boxes, in per cent. Half A
 (a random half, seed 0) is where defaults were chosen, half B where they are reported. Score-CAM
-needs 513 forward passes an image and RISE 1001 here (its default is 4001): with `--cache` a run
+needs 513 forward passes an image and RISE 401 here (its default is 4001): with `--cache` a run
 that is broken off goes on where it was, and several runs may share the work by `--methods`.
 
 Two stock methods take a short cut to the map they would give: Score-CAM is ours with
@@ -88,9 +88,9 @@ METHODS = {
     "Layer-CAM": on_the_head("layercam"),
     "Score-CAM": ours(LayerScoreCam, align_corners=True),
     "Ablation-CAM": on_the_head("ablationcam"),
-    "RISE, 1000 masks": ours(LayerRise, n_masks=1000),
+    "RISE, 400 masks": ours(LayerRise, n_masks=400),
     "Cluster-CAM": ours(LayerClusterCam),
-    "Cluster-CAM, letter": ours(LayerClusterCam, map_scale="none"),
+    "Cluster-CAM, letter": ours(LayerClusterCam, combine="base_scissors"),
     "Collection-CAM, 1 layer": ours(LayerCollectionCam),
     "Collection-CAM, 4 layers": ours(LayerCollectionCam, FOUR),
     "Collection-CAM, 4 layers, letter": ours(

@@ -86,7 +86,7 @@ def all_maps(model: torch.nn.Module, image: torch.Tensor, labels: list[int]) -> 
 
 def swaps(model: torch.nn.Module, image: torch.Tensor, labels: list[int]) -> list[tuple]:
     """Return of each pair of labels: do base and scissors swap, does one, does the base stay?"""
-    result = LayerClusterCam(model, model.layer4).explain(image, labels)
+    result = LayerClusterCam(model, model.layer4).explain(image, labels, combine="base_scissors")
     base, scissors = result.base[0].tolist(), result.scissors[0].tolist()
     found = []
     for one, other in itertools.combinations(range(len(labels)), 2):

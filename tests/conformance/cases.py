@@ -221,8 +221,8 @@ _MINMAX_CAM = ("minmax-cam", LayerMinMaxCam, MinMaxCAM, MinMaxCamConfig)
 CASES = [
     _cluster_cam("cluster-cam"),
     # Unit maps are nearer to each other: half precision may then flip an assignment.
-    _cluster_cam("cluster-cam-spectral", clustering="spectral", map_scale="none"),
-    _cluster_cam("cluster-cam-score", combine="score", map_scale="unit"),
+    _cluster_cam("cluster-cam-spectral", clustering="spectral"),
+    _cluster_cam("cluster-cam-base-scissors", combine="base_scissors", map_scale="unit"),
     Case(
         "score-cam",
         "score-cam",

@@ -124,8 +124,8 @@ DEFAULTS = {
         "n_clusters": 6,
         "clustering": "kmeans",
         "beta": 0.5,
-        "combine": "base_scissors",
-        "map_scale": "unit",
+        "combine": "score",
+        "map_scale": "none",
         "normalize_masks": True,
         "n_init": 1,
         "random_state": 0,
@@ -160,7 +160,7 @@ DEFAULTS = {
     },
 }
 READS = {
-    "cluster-cam": "probability",
+    "cluster-cam": "logit",
     "score-cam": "logit",
     "rise": "probability",
     "collection-cam": "logit",
@@ -181,9 +181,9 @@ def test_how_the_output_is_read_is_that_of_the_specification(method):
     assert case.config().reads == READS[method]
 
 
-def test_the_weight_by_scores_reads_logits():
+def test_base_and_scissors_read_probabilities():
     case = next(case for case in CASES if case.method == "cluster-cam")
-    assert case.config(combine="score").reads == "logit"
+    assert case.config(combine="base_scissors").reads == "probability"
 
 
 # Values

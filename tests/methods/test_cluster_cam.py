@@ -21,6 +21,7 @@ OF_REFERENCE = ("beta", "combine", "normalize_masks", "score_function")
 
 def check(name, *, baseline=None, n_clusters=3, **options):
     """Compare explanation and reference, given the clusters, for every image of a case."""
+    options.setdefault("combine", "base_scissors")
     net, layer, images, targets = case(name)
     result = LayerClusterCam(net, layer).explain(
         images,
@@ -127,7 +128,7 @@ def test_clustering_options_reach_the_clustering():
     plain, spectral = labels(), labels(clustering="spectral")
     assert plain != spectral
     assert any(labels(random_state=seed) != plain for seed in range(1, 6))
-    assert labels(map_scale="none") != plain
+    assert labels(map_scale="unit") != plain
     for options in (
         {"similarity": "ssim"},
         {"theta": 2.0},
@@ -152,9 +153,7 @@ def test_unit_scale_is_for_the_assignment_only():
 def test_kmeans_is_a_lloyd_fixed_point(n_clusters):
     net = nets.SmallNet(channels=64).double().eval()
     images = nets.images(2, 3, 20)
-    result = LayerClusterCam(net, net.relu2).explain(
-        images, [0], n_clusters=n_clusters, map_scale="none"
-    )
+    result = LayerClusterCam(net, net.relu2).explain(images, [0], n_clusters=n_clusters)
     for maps, labels in zip(maps_of(net, net.relu2, images), result.labels, strict=True):
         assert int(labels.max()) + 1 == n_clusters
         assert ref.lloyd_step_is_fixed_point(maps, labels)
@@ -166,7 +165,7 @@ def test_kmeans_is_a_lloyd_fixed_point(n_clusters):
 def explain_hand(targets=(0, 1), **options):
     net = nets.HandNet().double().eval()
     return LayerClusterCam(net, net.relu).explain(
-        net.image(), list(targets), **{"n_clusters": 2, **options}
+        net.image(), list(targets), **{"n_clusters": 2, "combine": "base_scissors", **options}
     )
 
 
@@ -310,7 +309,8 @@ def test_images_of_a_batch_may_differ_in_their_clusters(clustering, combine):
 @pytest.mark.parametrize("name", ["small", "hand", "dense"])
 def test_a_single_cluster_is_beta_times_the_mean(name, beta):
     net, layer, images, targets = case(name)
-    result = LayerClusterCam(net, layer).explain(images, targets[:1], n_clusters=1, beta=beta)
+    options = {"n_clusters": 1, "combine": "base_scissors", "beta": beta}
+    result = LayerClusterCam(net, layer).explain(images, targets[:1], **options)
     assert_close(result.maps[:, 0], beta * maps_of(net, layer, images).mean(dim=1))
     assert (result.scissors == -1).all()
 
@@ -318,7 +318,9 @@ def test_a_single_cluster_is_beta_times_the_mean(name, beta):
 def test_flat_maps_share_one_pass():
     net, layer, images, _ = case("flat")
     with count_forwards(net) as count:
-        result = LayerClusterCam(net, layer).explain(images, [1], n_clusters=3, beta=0.75)
+        result = LayerClusterCam(net, layer).explain(
+            images, [1], n_clusters=3, combine="base_scissors", beta=0.75
+        )
     assert count.images == 2 * (1 + 1)
     # all scores are those of the black image: ties go to the lowest cluster, base and scissors both
     assert (result.base == 0).all()
@@ -346,7 +348,7 @@ def test_ties_go_to_the_lowest_cluster():
     maps[0, 0, 0, 3] = maps[0, 1, 0, 0] = 1.0
     maps[0, 2, 0, :2] = maps[0, 3, 0, 1:3] = 1.0
     scorer = MaskedScorer(lambda b, _: net(b[0]), (image,), select_each(0, images=1))
-    result = cluster_cam(maps, scorer, ClusterCamConfig(n_clusters=4, map_scale="none"))
+    result = cluster_cam(maps, scorer, ClusterCamConfig(n_clusters=4, combine="base_scissors"))
     assert result.labels.tolist() == [[0, 2, 3, 1]]
     assert result.scores[0, :, 0].tolist() == [3.0, 6.0, 3.0, 6.0]
     assert (result.base.item(), result.scissors.item()) == (1, 0)
@@ -423,8 +425,8 @@ def test_defaults():
         "n_clusters": 6,
         "clustering": "kmeans",
         "beta": 0.5,
-        "combine": "base_scissors",
-        "map_scale": "unit",
+        "combine": "score",
+        "map_scale": "none",
         "normalize_masks": True,
         "n_init": 1,
         "score_function": None,
@@ -436,9 +438,9 @@ def test_defaults():
         "theta": 0.0,
         "n_eigenvectors": None,
     }
-    assert config.reads == "probability"
-    assert ClusterCamConfig(combine="score").reads == "logit"
-    assert ClusterCamConfig(combine="score", score_function="sigmoid").reads == "sigmoid"
+    assert config.reads == "logit"
+    assert ClusterCamConfig(combine="base_scissors").reads == "probability"
+    assert ClusterCamConfig(score_function="sigmoid").reads == "sigmoid"
     assert ClusterCamConfig(score_function=squared).reads is squared
     assert CLUSTER_CAM.id == "cluster-cam"
 
@@ -591,7 +593,8 @@ def test_a_layer_of_one_channel():
         result = LayerClusterCam(net, net.conv2).explain(
             images, [0], n_clusters=1, clustering=clustering
         )
-        assert_close(result.maps[0, 0], 0.5 * maps_of(net, net.conv2, images)[0, 0])
+        # its one cluster has all the weight
+        assert_close(result.maps[0, 0], maps_of(net, net.conv2, images)[0, 0])
 
 
 def test_scores_that_are_not_finite():
