@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from captum_cluster import attr
-from captum_cluster._checks import describe, expected
+from captum_cluster._checks import describe, expected, is_integer
 from captum_cluster._types import CamResult
 from captum_cluster.attr import stock as captum_stock
+from captum_cluster.evaluation.custom import custom_map
 from captum_cluster.grad_cam import stock as grad_cam_stock
 from captum_cluster.hooks import count_forwards, grads_kept, structure_kept, untouched
 
@@ -63,7 +65,7 @@ class Run:
     """One method on one image: the map, and what it cost.
 
     Attributes:
-        maps: (1,1,h,w), signed, as the method gives it.
+        maps: (1,T,h,w), signed, as the method gives it.
         seconds: Wall time.
         forwards: Images that went through the model.
         result: What our methods keep for figures; None for stock methods.
@@ -147,11 +149,11 @@ def takes_several_layers(name: str) -> bool:
 
 
 def run_method(
-    name: str,
+    method: str | Callable[..., Any],
     model: nn.Module,
     layer: nn.Module | Sequence[nn.Module],
     image: Tensor,
-    target: int,
+    target: int | Sequence[int],
     *,
     labels: Sequence[int] | None = None,
     reshape_transform: Transform | None = None,
@@ -160,16 +162,20 @@ def run_method(
     """Run one method on one image, timed and counted, and leave the model as it was found.
 
     Args:
-        name: One of ``method_names()``.
+        method: One of ``method_names()``; or anything that ``custom_map`` takes: a class of
+            Captum or pytorch-grad-cam, or a function.
         model: The model.
         layer: Its layer, with feature maps (N,C,h,w); or several, shallow to final, of which
             methods that explain one layer take the last.
         image: (1,c,H,W).
-        target: The label explained.
+        target: The label explained; or T labels, for which methods that can share passes do so.
         labels: The labels present, for methods that contrast them; None: those predicted.
         reshape_transform: Turns what the layer gives into maps (N,C,h,w); not for "grad-cam".
         **options: Of our methods: their own, and those of how their passes are made. Stock
             methods take none.
+
+    Returns:
+        The maps (1,T,h,w) and what they cost.
 
     Raises:
         TypeError: An option that the method does not have.
@@ -181,17 +187,24 @@ def run_method(
         ... ).eval()
         >>> run_method("cluster-cam", net, net[0], torch.rand(1, 3, 8, 8), 2).forwards
         7
+        >>> run_method("cluster-cam", net, net[0], torch.rand(1, 3, 8, 8), [2, 5]).maps.shape
+        torch.Size([1, 2, 6, 6])
     """
-    own = check_method(name) in OWN
+    targets = [int(target)] if is_integer(target) else list(target)  # type: ignore[arg-type]
     layers = [layer] if isinstance(layer, nn.Module) else list(layer)
-    at = layers if takes_several_layers(name) else layers[-1]
-    if own and OWN[name][0].algorithm.contrasts_labels and labels is not None:
-        options = {"labels": [list(labels)], **options}
-    run = _own if own else _stock
+    if callable(method):
+        run: Callable[..., tuple[Tensor, CamResult | None]] = functools.partial(_custom, labels)
+    elif check_method(method) in OWN:
+        run = _own
+        layers = layers if takes_several_layers(method) else layers[-1:]
+        if OWN[method][0].algorithm.contrasts_labels and labels is not None:
+            options = {"labels": [list(labels)], **options}
+    else:
+        run = _stock
     kept = (untouched(model), grads_kept(model), structure_kept(model))
     with count_forwards(model) as count, kept[0], kept[1], kept[2]:
         start = time.perf_counter()
-        maps, result = run(name, model, at, image, target, reshape_transform, options)
+        maps, result = run(method, model, layers, image, targets, reshape_transform, options)
         if maps.is_cuda:
             torch.cuda.synchronize(maps.device)
         seconds = time.perf_counter() - start
@@ -201,25 +214,25 @@ def run_method(
 def _own(
     name: str,
     model: nn.Module,
-    layer: Any,
+    layers: list[nn.Module],
     image: Tensor,
-    target: int,
+    targets: list[int],
     reshape_transform: Transform | None,
     options: dict[str, Any],
 ) -> tuple[Tensor, CamResult | None]:
     """Return maps and result of one of our methods."""
     face, preset = OWN[name]
-    cam = face(model, layer, reshape_transform=reshape_transform)
-    result = cam.explain(image, [target], **{**preset, **options})
+    cam = face(model, layers if len(layers) > 1 else layers[0], reshape_transform=reshape_transform)
+    result = cam.explain(image, targets, **{**preset, **options})
     return result.maps, result
 
 
 def _stock(
     name: str,
     model: nn.Module,
-    layer: Any,
+    layers: list[nn.Module],
     image: Tensor,
-    target: int,
+    targets: list[int],
     reshape_transform: Transform | None,
     options: dict[str, Any],
 ) -> tuple[Tensor, CamResult | None]:
@@ -230,16 +243,51 @@ def _stock(
     if name in captum_stock.STOCK and reshape_transform is not None:
         what = f"None for Captum's {name} (pytorch-grad-cam's gradcam takes one)"
         raise ValueError(expected("reshape_transform", what, "a function"))
+    found = [
+        _stock_map(name, model, layers[-1], image, target, reshape_transform) for target in targets
+    ]
+    return torch.cat(found, dim=1), None
+
+
+def _stock_map(
+    name: str,
+    model: nn.Module,
+    layer: nn.Module,
+    image: Tensor,
+    target: int,
+    reshape_transform: Transform | None,
+) -> Tensor:
+    """Return the map (1,1,h,w) of a stock method for one label."""
     try:
         if name in captum_stock.STOCK:
-            return captum_stock.stock_map(name, model, layer, image, target), None
-        maps = grad_cam_stock.stock_map(name, model, layer, image, target, reshape_transform)
+            return captum_stock.stock_map(name, model, layer, image, target)
+        return grad_cam_stock.stock_map(name, model, layer, image, target, reshape_transform)
     except ImportError:
         raise
     except Exception as error:  # the hosts let anything out, cv2's own errors included
         got = f"{type(error).__name__}: {error}"
         raise RuntimeError(expected(f"the stock method {name}", "to run here", got)) from error
-    return maps, None
+
+
+def _custom(
+    labels: Sequence[int] | None,
+    method: Callable[..., Any],
+    model: nn.Module,
+    layers: list[nn.Module],
+    image: Tensor,
+    targets: list[int],
+    reshape_transform: Transform | None,
+    options: dict[str, Any],
+) -> tuple[Tensor, CamResult | None]:
+    """Return the maps of a method that has no name here, and no result."""
+    if reshape_transform is not None:
+        what = "None for a method given as a class or a function, which can have its own"
+        raise ValueError(expected("reshape_transform", what, "a function"))
+    found = [
+        custom_map(method, model, layers, image, target, labels=labels, **options)
+        for target in targets
+    ]
+    return torch.stack(found, dim=1), None
 
 
 def passes(forwards: int) -> str:

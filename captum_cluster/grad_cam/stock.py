@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
+
+from captum_cluster.grad_cam.targets import MinMaxTarget
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,54 @@ def stock_map(
             f"Expected pytorch-grad-cam to have {name}, but got a version without it: "
             "pip install --upgrade grad-cam."
         )
+    cam = getattr(host, name)
+    return cam_map(cam, model, [layer], images, target, reshape_transform=reshape_transform)
+
+
+def is_cam(method: object) -> bool:
+    """Return whether a method is a class of pytorch-grad-cam's kind.
+
+    Example:
+        >>> is_cam(importlib.import_module("pytorch_grad_cam").GradCAM), is_cam(torch.relu)
+        (True, False)
+    """
+    return isinstance(method, type) and issubclass(method, BaseCAM)
+
+
+def cam_map(
+    method: Any,
+    model: nn.Module,
+    layers: Sequence[nn.Module],
+    images: Tensor,
+    target: int,
+    *,
+    labels: Sequence[int] | None = None,
+    **options: Any,
+) -> Tensor:
+    """Return the saliency maps (N,1,H,W) in [0,1] of a class of pytorch-grad-cam's kind.
+
+    Args:
+        method: The class.
+        model: The model.
+        layers: Its layers.
+        images: (N,c,H,W).
+        target: The label explained.
+        labels: The labels present, for a class that contrasts them; None: those predicted.
+        **options: Of the constructor.
+
+    Example:
+        >>> from pytorch_grad_cam import GradCAM
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> cam_map(GradCAM, net.eval(), [net[0]], torch.rand(1, 3, 8, 8), 2).shape
+        torch.Size([1, 1, 8, 8])
+    """
+    wanted: Any = ClassifierOutputTarget(target)
+    if labels is not None:
+        wanted = MinMaxTarget(target, list(labels))
     with torch.inference_mode(False), torch.enable_grad():
         # The images take part in the graph, so that a frozen model is explained too.
         images = images.detach().clone().requires_grad_()
         # Not as a context manager: the host's would hide an IndexError.
-        cam = getattr(host, name)(model, [layer], reshape_transform)
-        maps = cam(images, [ClassifierOutputTarget(target)] * len(images))
+        cam = method(model, list(layers), **options)
+        maps = cam(images, [wanted] * len(images))
     return torch.from_numpy(maps)[:, None]

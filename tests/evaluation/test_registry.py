@@ -4,7 +4,10 @@ import copy
 
 import pytest
 import torch
+from captum.attr import LayerGradCam, Saliency
+from pytorch_grad_cam import GradCAM
 
+from captum_cluster.attr import LayerClusterCam, LayerMinMaxGradCam
 from captum_cluster.evaluation.registry import (
     check_method,
     method_names,
@@ -12,6 +15,7 @@ from captum_cluster.evaluation.registry import (
     run_method,
     warm_up,
 )
+from captum_cluster.grad_cam import ClusterCAM
 from tests.helpers.nets import SmallNet, images
 
 
@@ -175,3 +179,113 @@ def test_of_several_layers_most_methods_explain_the_last(net):
     image = images(1, size=16, dtype=torch.float32)
     several = run_method("cluster-cam", net, [net.relu1, net.relu2], image, 1).maps
     assert torch.equal(several, run_method("cluster-cam", net, net.relu2, image, 1).maps)
+
+
+# Several labels at once
+
+LABELS = [3, 0, 4]
+
+
+def one_by_one(method, net, layer, image, **options):
+    """The maps (1,T,h,w) of a run for each label."""
+    maps = [
+        run_method(method, net, layer, image, target, labels=LABELS, **options).maps
+        for target in LABELS
+    ]
+    return torch.cat(maps, dim=1)
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_several_targets_are_single_ones_one_by_one(name, net):
+    options = {"n_masks": 10} if name == "rise" else {}
+    image = images(1, size=(16, 12), dtype=torch.float32)
+    run = run_method(name, net, net.relu2, image, LABELS, labels=LABELS, **options)
+    expected = one_by_one(name, net, net.relu2, image, **options)
+    assert run.maps.shape == expected.shape
+    assert run.maps.shape[1] == 3
+    assert torch.allclose(run.maps, expected, atol=1e-5)
+    turned = run_method(name, net, net.relu2, image, LABELS[::-1], labels=LABELS, **options).maps
+    assert torch.allclose(turned, run.maps.flip(1), atol=1e-5)
+
+
+def brightest(model, layer, image, target, labels=(), scale=1.0):
+    """A function: a map that tells its target and its labels."""
+    return image.amax(dim=1) * scale + target + 10 * len(labels)
+
+
+CALLABLES = {
+    "captum": (LayerGradCam, {}),
+    "input": (Saliency, {}),
+    "ours": (LayerClusterCam, {"n_clusters": 3}),
+    "contrast": (LayerMinMaxGradCam, {}),
+    "host": (GradCAM, {}),
+    "our host": (ClusterCAM, {"n_clusters": 3}),
+    "function": (brightest, {"scale": 2.0}),
+}
+
+
+@pytest.mark.parametrize(("method", "options"), CALLABLES.values(), ids=CALLABLES.keys())
+def test_several_targets_of_a_callable(method, options, net):
+    image = images(1, size=(16, 12), dtype=torch.float32)
+    run = run_method(method, net, net.relu2, image, LABELS, labels=LABELS, **options)
+    assert run.maps.shape[:2] == (1, 3)
+    assert run.result is None
+    assert torch.allclose(run.maps, one_by_one(method, net, net.relu2, image, **options), atol=1e-5)
+    assert not torch.allclose(run.maps[:, 0], run.maps[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("method", "forwards"),
+    [
+        ("cluster-cam", 1 + 6),
+        ("score-cam", 1 + 12),
+        ("minmax-grad-cam", 1),
+        ("minmax-cam", 1),
+        ("grad-cam", 3),
+        ("gradcam", 3),
+        ("scorecam", 3 * 13),
+        (LayerGradCam, 3),
+        (ClusterCAM, 3 * 7),
+        (brightest, 0),
+    ],
+)
+def test_methods_that_can_share_passes_between_labels_do_so(method, forwards, net):
+    image = images(1, size=16, dtype=torch.float32)
+    assert run_method(method, net, net.relu2, image, LABELS, labels=LABELS).forwards == forwards
+
+
+def test_results_of_our_methods_hold_all_targets(net):
+    image = images(1, size=16, dtype=torch.float32)
+    run = run_method("cluster-cam", net, net.relu2, image, (3, 0))
+    assert torch.equal(run.result.maps, run.maps)
+    single = run_method("cluster-cam", net, net.relu2, image, [3])
+    assert torch.equal(single.maps, run_method("cluster-cam", net, net.relu2, image, 3).maps)
+
+
+def test_a_callable_takes_no_reshape_transform(net):
+    image = images(1, size=16, dtype=torch.float32)
+    with pytest.raises(ValueError, match="reshape_transform") as raised:
+        run_method(GradCAM, net, net.relu2, image, 0, reshape_transform=torch.relu)
+    assert str(raised.value) == (
+        "Expected reshape_transform to be None for a method given as a class or a function, which "
+        "can have its own, but got a function."
+    )
+
+
+def test_a_callable_gets_the_layers_as_they_are_given(net):
+    image = images(1, size=16, dtype=torch.float32)
+    given = []
+
+    def method(model, layer, image, target):
+        given.append(layer)
+        return image[0, 0]
+
+    for layers in (net.relu1, [net.relu1], [net.relu1, net.relu2]):
+        run_method(method, net, layers, image, 0)
+    assert given == [net.relu1, net.relu1, [net.relu1, net.relu2]]
+
+
+def test_a_stock_method_that_fails_for_one_label_is_named(net):
+    image = images(1, size=16, dtype=torch.float32)
+    with pytest.raises(RuntimeError, match="Expected the stock method gradcam to run here"):
+        run_method("gradcam", net, net.relu2, image, [0, 99])
