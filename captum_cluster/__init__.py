@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         LayerRise,
         LayerScoreCam,
     )
-    from captum_cluster.evaluation import compare, explain
+    from captum_cluster.evaluation import compare, evaluate, explain
     from captum_cluster.grad_cam import (
         CAM,
         RISE,
@@ -52,6 +52,7 @@ _EXPORTS = {
     "RISE": "captum_cluster.grad_cam",
     "ScoreCAM": "captum_cluster.grad_cam",
     "compare": "captum_cluster.evaluation",
+    "evaluate": "captum_cluster.evaluation",
     "explain": "captum_cluster.evaluation",
 }
 
@@ -74,6 +75,7 @@ __all__ = [
     "ScoreCAM",
     "__version__",
     "compare",
+    "evaluate",
     "explain",
 ]
 

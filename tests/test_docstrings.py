@@ -15,7 +15,7 @@ MODULES = sorted(
     for info in pkgutil.walk_packages(captum_cluster.__path__, "captum_cluster.")
     if not info.name.endswith("__main__")
 )
-ROOMS = ("functional", "methods", "attr", "grad_cam")
+ROOMS = ("functional", "methods", "attr", "grad_cam", "metrics", "data")
 
 
 def public(module):

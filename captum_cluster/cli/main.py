@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from captum_cluster import __version__
 from captum_cluster._checks import expected
+from captum_cluster.cli.evaluating import add_evaluate
 
 _ERRORS = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
@@ -63,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     ablation = commands.add_parser("ablation", help="vary one choice of a method, and measure")
     _add_ablation(ablation)
     ablation.set_defaults(run=_ablation)
+
+    evaluating = commands.add_parser("evaluate", help="judge methods on many images")
+    add_evaluate(evaluating)
 
     methods = commands.add_parser("methods", help="list every method, ours and stock")
     methods.set_defaults(run=_methods)

@@ -1,0 +1,1 @@
+"""What a run does with each image, and what it writes of it."""

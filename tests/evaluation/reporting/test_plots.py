@@ -1,0 +1,96 @@
+"""Charts that stand inside a page."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from captum_cluster.evaluation.reporting.plots import _looks, cost_plot, curve_plot
+from captum_cluster.evaluation.reporting.report import build_report
+from tests.helpers.runs import average_drop, overall, record, write_run
+
+CURVES = {"deletion": [0.9, 0.5, 0.1], "insertion": [0.1, 0.6, 0.9]}
+
+
+def report(folder, methods, sums=None, metrics=("overall",), **other):
+    sums = overall(0.7, 0.2) if sums is None else sums
+    records = [record(image, name, sums, **other) for image in range(3) for name in methods]
+    run = write_run(folder, records, methods=methods, metrics=metrics)
+    return build_report(run, resamples=20)
+
+
+def words(svg):
+    return [one.text for one in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_charts_name_every_method_and_axis(tmp_path):
+    found = report(tmp_path, ["one", "two"], **CURVES)
+    curves, costs = words(curve_plot(found)), words(cost_plot(found))
+    for word in (" one", " two", "Deletion ↓", "Insertion ↑", "share of the pixels removed"):
+        assert word in curves
+    for word in (" one", " two", "forward passes for one image", "Insertion - Deletion ↑"):
+        assert word in costs
+
+
+def test_lines_have_the_methods_colours(tmp_path):
+    svg = curve_plot(report(tmp_path, ["one", "two"], **CURVES))
+    assert svg.count("stroke: #0072b2") == svg.count("stroke: #d55e00") == 3  # two and the legend's
+
+
+def test_a_chart_takes_its_colours_from_the_page_and_brings_no_styles(tmp_path):
+    for svg in (curve_plot(found := report(tmp_path, ["one"], **CURVES)), cost_plot(found)):
+        assert svg.startswith("<svg")
+        assert "currentColor" in svg
+        assert "var(--line)" in svg
+        assert "#010203" not in svg
+        assert not re.search("<style|<metadata|<script|<image", svg)
+        assert not re.search(r'(href|src)="(?!#)', svg)
+
+
+def test_ids_of_two_charts_differ(tmp_path):
+    found = report(tmp_path, ["one"], **CURVES)
+    first, second = (
+        set(re.findall(r' id="([^"]*)"', plot(found))) for plot in (curve_plot, cost_plot)
+    )
+    assert first
+    assert second
+    assert not first & second
+
+
+def test_the_same_report_gives_the_same_charts(tmp_path):
+    found = report(tmp_path, ["one", "two"], **CURVES)
+    assert curve_plot(found) == curve_plot(found)
+    assert cost_plot(found) == cost_plot(found)
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "_hidden", "$x^2$", "a & b", "方法"])
+def test_odd_names_are_words(tmp_path, name):
+    found = report(tmp_path, [name], **CURVES)
+    for svg in (curve_plot(found), cost_plot(found)):
+        assert f" {name}" in words(svg)
+        assert "<script" not in svg
+
+
+def test_long_names_are_cut(tmp_path):
+    assert " " + 27 * "x" + "…" in words(cost_plot(report(tmp_path, [40 * "x"])))
+
+
+def test_without_curves_there_is_no_chart_of_them(tmp_path):
+    assert curve_plot(report(tmp_path, ["one"])) == ""
+
+
+def test_cost_against_average_drop_where_there_are_no_curves(tmp_path):
+    found = report(tmp_path, ["one"], average_drop(0.5), ["average-drop"])
+    assert "Average Drop ↓" in words(cost_plot(found))
+    energy = {"energy": {"energy": 0.5, "pairs": 1}}
+    assert cost_plot(report(tmp_path, ["one"], energy, ["energy"])) == ""
+
+
+def test_a_method_without_passes_has_no_place_on_a_logarithmic_axis(tmp_path):
+    assert " one" not in words(cost_plot(report(tmp_path, ["one"], forwards=0)))
+
+
+def test_two_dozen_methods_look_different(tmp_path):
+    looks = _looks(report(tmp_path, [f"m{number}" for number in range(24)])).values()
+    assert len({(one.color, one.line) for one in looks}) == 24
+    assert len({(one.color, one.marker) for one in looks}) == 24

@@ -1,0 +1,319 @@
+"""Whole runs: what they write, going on after a kill, several processes, and what they refuse."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from captum_cluster import LayerClusterCam
+from captum_cluster.data import DigitScenes, Preparation, Scene
+from captum_cluster.evaluation import evaluate
+from captum_cluster.evaluation.running.records import read_records
+from captum_cluster.functional.attribution import saliency
+from captum_cluster.functional.metrics import average_drop, deletion_insertion, energy_inside
+from captum_cluster.hooks import count_forwards
+from tests.evaluation.run_script import IMAGES, digit_net, judge, slow
+
+SCRIPT = Path(__file__).with_name("run_script.py")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def numbers(directory):
+    """The report without the times, which differ from run to run."""
+    report = json.loads((Path(directory) / "report.json").read_text())
+
+    def without(value):
+        if isinstance(value, dict):
+            return {key: without(one) for key, one in value.items() if "second" not in key}
+        return [without(one) for one in value] if isinstance(value, list) else value
+
+    return without(report)
+
+
+def start(*arguments, **environment):
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    return out, err
+
+
+# Values
+
+
+def test_the_values_are_those_of_the_functions():
+    net, scenes = digit_net(), DigitScenes(4, split="test")
+    report = judge(None, scenes, metrics=["average-drop", "energy", "overall"])
+    before, after, inside, overall = [], [], [], []
+
+    def read(images):
+        with torch.no_grad():
+            return net(images).sigmoid()
+
+    prepare = Preparation(64)
+    for scene in scenes:
+        image = prepare.normalize(scene.image)[None]
+        for label in scene.present:
+            maps = LayerClusterCam(net, net[1]).attribute(image, label)[0]
+            mask = saliency(maps, scene.size)
+            before.append(read(image)[0, label])
+            after.append(read(image * mask)[0, label])
+            inside.append(energy_inside(maps, scene.mask(label)[None])[0])
+            deletion, insertion = deletion_insertion(read, image, maps, label)
+            share = torch.linspace(0, 1, deletion.shape[1], dtype=torch.float64)
+            areas = [torch.trapezoid(one.double(), share)[0] for one in (insertion, deletion)]
+            overall.append(areas[0] - areas[1])
+    found = {name: report.value("cluster-cam", name) for name in ("average-drop", "energy")}
+    drop = average_drop(torch.stack(before), torch.stack(after))
+    assert found["average-drop"] == pytest.approx(float(drop), abs=1e-6)
+    assert found["energy"] == pytest.approx(float(torch.stack(inside).mean()), abs=1e-6)
+    value = report.value("cluster-cam", "overall")
+    assert value == pytest.approx(float(torch.stack(overall).mean()), abs=1e-6)
+
+
+def test_the_whole_image_is_shown_once_for_all_methods():
+    net, scenes = digit_net(), DigitScenes(3, split="test", max_digits=1)
+    methods = ["cluster-cam", {"name": "twice", "method": "cluster-cam"}]
+    with count_forwards(net) as count:
+        evaluate(
+            net, "1", scenes, methods, ["average-drop", "overall", "multi-label"],
+            probability="sigmoid", preparation=Preparation(64), progress=False,
+        )  # fmt: skip
+    # the warm-up runs on a net of its own; steps 0 to 8 of the curves share their two ends
+    method, masked, curves, baseline = 7, 2, 2 * 7, 1
+    assert count.images == len(scenes) * (1 + 2 * (method + masked + curves)) + baseline
+
+
+def test_methods_of_every_kind_stand_beside_each_other():
+    from captum.attr import LayerGradCam
+    from pytorch_grad_cam import GradCAM
+
+    methods = [
+        "grad-cam",
+        LayerGradCam,
+        GradCAM,
+        slow,
+        {"name": "few", "method": "cluster-cam", "options": {"n_clusters": 2}, "layer": "0"},
+    ]
+    report = judge(None, DigitScenes(3), methods=methods)
+    assert report.methods == ("grad-cam", "LayerGradCam", "GradCAM", "slow", "few")
+    same = [report.value(name, "energy") for name in report.methods[:3]]
+    assert same[0] == same[1] == pytest.approx(same[2], abs=1e-3)
+
+
+def test_images_are_spread_evenly(tmp_path):
+    judge(tmp_path, DigitScenes(10), limit=4, methods=["grad-cam"])
+    assert [record["image"] for record in read_records(tmp_path)] == [0, 2, 5, 7]
+
+
+def test_the_model_is_left_as_it_was():
+    net = digit_net().train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.warns(UserWarning, match="eval"):
+        evaluate(net, "1", DigitScenes(1), ["grad-cam"], ["energy"], preparation=Preparation(64))
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+# Going on
+
+
+def test_killed_three_times_the_report_is_that_of_an_undisturbed_run(tmp_path):
+    # in a process like the others: another one may round differently
+    finish(start(tmp_path / "whole"))
+    for lines in (4, 11, 20):
+        process = start(tmp_path / "killed", SLOW="0.1")
+        deadline = time.monotonic() + 120
+        while sum(1 for _ in read_records(tmp_path / "killed")) < lines:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+    finish(start(tmp_path / "killed"))
+    assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
+    keys = [(record["image"], record["method"]) for record in read_records(tmp_path / "killed")]
+    assert len(keys) == len(set(keys)) == 3 * IMAGES
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+def test_two_processes_give_what_one_gives(tmp_path, strategy):
+    pytest.importorskip("lightning")
+    judge(tmp_path / "one")
+    finish(start(tmp_path / "two", 2, strategy))
+    ranks = sorted(path.name for path in (tmp_path / "two").glob("records-*"))
+    assert ranks == ["records-0.jsonl", "records-1.jsonl"]
+    close(numbers(tmp_path / "two"), numbers(tmp_path / "one"))
+
+
+def close(found, wanted):
+    """Compare two reports, numbers to 1e-6: another number of threads rounds differently."""
+    if isinstance(wanted, dict):
+        assert found.keys() == wanted.keys()
+        for key in wanted:
+            close(found[key], wanted[key])
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            close(one, other)
+    else:
+        assert found == (pytest.approx(wanted, abs=1e-6) if type(wanted) is float else wanted)
+
+
+def test_a_finished_run_makes_no_more_passes(tmp_path):
+    judge(tmp_path)
+    first = numbers(tmp_path)
+    calls = []
+
+    class Unreadable(DigitScenes):
+        def __getitem__(self, index):
+            calls.append(index)
+            return super().__getitem__(index)
+
+    Unreadable.__name__ = "DigitScenes"
+    judge(tmp_path, Unreadable(IMAGES, split="test"))
+    assert numbers(tmp_path) == first
+    assert len(list(read_records(tmp_path))) == 3 * IMAGES
+
+
+def test_another_run_is_refused(tmp_path):
+    judge(tmp_path, DigitScenes(3))
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
+    with pytest.raises(ValueError, match="holds another") as error:
+        judge(tmp_path, DigitScenes(3), explained="top", methods=["grad-cam"])
+    assert 'explained: "truth" there, "top" here' in str(error.value)
+    assert "methods: " in str(error.value)
+    with pytest.raises(ValueError, match="dataset: length 3 there, 4 here"):
+        judge(tmp_path, DigitScenes(4))
+    assert before == sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
+
+
+def test_a_full_disk_keeps_what_was_written(tmp_path):
+    code = (
+        "import resource, signal, sys; sys.argv = ['x', sys.argv[1]];"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
+        "from tests.evaluation.run_script import judge; judge(sys.argv[1])"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "to take the next result; those before it are kept" in done.stderr
+    kept = len(list(read_records(tmp_path)))
+    assert 0 < kept < 3 * IMAGES
+    judge(tmp_path)
+    assert len(list(read_records(tmp_path))) == 3 * IMAGES
+
+
+# Images that give nothing
+
+
+class Damaged(DigitScenes):
+    """Every third scene cannot be read."""
+
+    def __getitem__(self, index):
+        if index % 3 == 1:
+            raise ValueError(f"Expected image to be an image, but got the empty file {index}.png.")
+        return super().__getitem__(index)
+
+
+def test_an_image_that_cannot_be_read_is_counted_and_skipped(tmp_path):
+    report = judge(tmp_path, Damaged(6))
+    assert report.images == 4
+    skipped = [record for record in read_records(tmp_path) if "error" in record]
+    assert [record["image"] for record in skipped] == [1, 4]
+    assert "1.png" in (tmp_path / "report.json").read_text()
+    with pytest.raises(ValueError, match=r"1\.png"):
+        judge(tmp_path / "strict", Damaged(6), strict=True)
+
+
+def test_an_image_without_a_label_is_counted():
+    class Empty(DigitScenes):
+        def __getitem__(self, index):
+            scene = super().__getitem__(index)
+            return Scene(scene.image, torch.zeros(10, dtype=torch.bool)) if index == 0 else scene
+
+    report = judge(None, Empty(3), methods=["grad-cam"])
+    assert report.images == 2
+
+
+def test_metrics_without_ground_truth_are_left_out():
+    class Bare(DigitScenes):
+        def __getitem__(self, index):
+            scene = super().__getitem__(index)
+            return Scene(scene.image, scene.labels, name=scene.name)
+
+    report = judge(None, Bare(2), methods=["grad-cam"], metrics=["average-drop", "energy"])
+    assert 0 <= report.value("grad-cam", "average-drop") <= 1
+    assert "Proportion" not in report.table()
+
+
+# What is refused
+
+
+def test_labels_that_are_not_the_models(tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    with pytest.raises(ValueError, match=r"the dataset to have the model's 4 labels .* but got 10"):
+        evaluate(net, "0", DigitScenes(2), ["grad-cam"], progress=False)
+    report = evaluate(
+        net, "0", DigitScenes(2), ["grad-cam"], ["average-drop"], explained="top", progress=False
+    )
+    assert report.images == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"methods": []}, ValueError, "methods to be at least one method"),
+        ({"methods": ["gradcam", "gradcam"]}, ValueError, "'gradcam' more than once"),
+        ({"methods": ["clustercam"]}, ValueError, "cluster-cam"),
+        ({"metrics": ["drop"]}, ValueError, "metrics to be 'all' or among average-drop"),
+        ({"explained": "all"}, ValueError, "explained to be one of 'truth'"),
+        ({"probability": "softmax"}, ValueError, "probability to be one of"),
+        ({"limit": 0}, ValueError, "limit to be an integer of at least 1"),
+        ({"rows": 0}, ValueError, "rows to be an integer of at least 1"),
+        ({"devices": 0}, ValueError, "devices to be an integer of at least 1"),
+        ({"devices": 2, "strategy": "fsdp"}, ValueError, "strategy to be one of ddp"),
+        ({"reference": "score-cam"}, ValueError, "reference to be one of 'grad-cam'"),
+        ({"strict": 1}, TypeError, "strict to be True or False"),
+        ({"baseline": float("nan")}, ValueError, "baseline to be a finite number"),
+    ],
+)
+def test_what_is_refused(change, error, message):
+    with pytest.raises(error, match=message):
+        judge(None, DigitScenes(2), **change)
+
+
+def test_datasets_that_are_refused():
+    with pytest.raises(ValueError, match="dataset to be one of at least one image"):
+        judge(None, DigitScenes(0))
+    with pytest.raises(TypeError, match="dataset to be a dataset with a length"):
+        judge(None, iter([1]))
+    with pytest.raises(TypeError, match="to give a captum_cluster.data.Scene"):
+        judge(None, [torch.rand(3, 8, 8)])
+    with pytest.raises(TypeError, match="model to be an nn.Module"):
+        evaluate(lambda x: x, "0", DigitScenes(1), ["grad-cam"])
+
+
+def test_a_layer_that_is_not_there():
+    with pytest.raises(ValueError, match="layer"):
+        evaluate(digit_net(), "conv9", DigitScenes(1), ["grad-cam"], preparation=Preparation(64))
