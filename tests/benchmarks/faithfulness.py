@@ -105,7 +105,7 @@ TIMED = {
     "Layer-CAM": ("layercam", "layer4", {}),
     "Score-CAM": ("scorecam", "layer4", {}),
     "Ablation-CAM": ("ablationcam", "layer4", {}),
-    "RISE": ("rise", "layer4", {}),
+    "RISE, 400 masks": ("rise", "layer4", {"n_masks": 400}),
     "Cluster-CAM": ("cluster-cam", "layer4", {}),
     "Collection-CAM, 1 layer": ("collection-cam", "layer4", {}),
     "Collection-CAM, 4 layers": ("collection-cam", FOUR, {}),
