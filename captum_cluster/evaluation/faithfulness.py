@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,14 +14,11 @@ from captum_cluster.functional.attribution import read_scores, saliency
 from captum_cluster.functional.metrics import (
     average_drop,
     average_increase,
+    deletion_insertion,
     energy_inside,
-    perturb,
     perturbation_area,
     perturbation_steps,
-    saliency_ranks,
 )
-
-_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -89,19 +87,15 @@ def measure(
     """
     height, width = image.shape[-2:]
     mask = saliency(maps.to(image), (height, width))[None]
-    ranks = saliency_ranks(mask)
-    steps = perturbation_steps(height, width)
-    check_integer("stride", stride, 1, max(1, (len(steps) - 1) // 2), "half the number of steps")
-    steps = [*steps[:-1:stride], steps[-1]]
-    changed = [
-        perturb(image, ranks, count, insert=insert) for insert in (True, False) for count in steps
-    ]
-    values = _probabilities(model, [image, image * mask[:, None], *changed], target)
-    areas = perturbation_area(values[2:].reshape(2, -1), steps)
+    most = max(1, (len(perturbation_steps(height, width)) - 1) // 2)
+    check_integer("stride", stride, 1, most, "half the number of steps")
+    step = 8 * width * stride
+    read = functools.partial(_probabilities, model)
+    before, after = read(torch.cat([image, image * mask[:, None]]))[:, target].tolist()
+    curves = torch.cat(deletion_insertion(read, image, mask, target, step))
+    areas = perturbation_area(curves, perturbation_steps(height, width, step))
     inside = None if region is None else float(energy_inside(mask, region[None].to(mask.device))[0])
-    return Faithfulness(
-        float(values[0]), float(values[1]), float(areas[0]), float(areas[1]), inside
-    )
+    return Faithfulness(before, after, float(areas[1]), float(areas[0]), inside)
 
 
 def summarize(measured: Iterable[Faithfulness]) -> Summary:
@@ -125,11 +119,7 @@ def summarize(measured: Iterable[Faithfulness]) -> Summary:
     return Summary(*(round(100 * value, 10) for value in values))
 
 
-def _probabilities(model: nn.Module, images: Sequence[Tensor], target: int) -> Tensor:
-    """Return the target's probability (P,) for images (1,c,H,W) each, some at a time."""
+def _probabilities(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the probabilities (M,L) of images (M,c,H,W)."""
     with torch.no_grad():
-        chunks = [
-            read_scores(model(torch.cat(list(images[start : start + _ROWS]))), "probability")
-            for start in range(0, len(images), _ROWS)
-        ]
-    return torch.cat(chunks)[:, target]
+        return read_scores(model(images), "probability")

@@ -1,4 +1,4 @@
-"""Maps over pictures, and pictures side by side; the only room that imports matplotlib."""
+"""Maps over pictures, and pictures side by side, drawn with matplotlib."""
 
 from captum_cluster.visualization.explanations import plot_clusters, plot_collections
 from captum_cluster.visualization.figures import (
