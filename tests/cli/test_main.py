@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -227,3 +229,12 @@ def test_an_interrupt_ends_quietly(monkeypatch, weights, photo, capsys):
     monkeypatch.setattr("captum_cluster.evaluation.explain", interrupt)
     assert run("explain", photo, "--weights", weights) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_is_no_error():
+    command = [sys.executable, "-c", "from captum_cluster.cli import main; main(['methods'])"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert errors == b""
