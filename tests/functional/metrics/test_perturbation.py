@@ -137,7 +137,7 @@ def test_insertion_and_deletion_share_the_pixels():
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("baseline", [None, -0.4, nets.images(1, 3, 1, seed=8)[0]], ids=str)
+@pytest.mark.parametrize("baseline", [None, -0.4, nets.images(1, 3, 1, seed=8)[0]])
 @pytest.mark.parametrize("kind", ["insertion", "deletion"])
 def test_whole_curves_are_the_reference(name, baseline, kind):
     net, images, targets = NETS[name]
@@ -184,7 +184,7 @@ class Counting:
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("baseline", [None, 0.3, nets.images(1, 3, 1, seed=8)[0]], ids=str)
+@pytest.mark.parametrize("baseline", [None, 0.3, nets.images(1, 3, 1, seed=8)[0]])
 @pytest.mark.parametrize("rows", [None, 1, 7])
 def test_both_curves_are_the_reference(name, baseline, rows):
     net, images, targets = NETS[name]
@@ -332,7 +332,6 @@ PAIRS = "Expected inputs and maps to be of shapes (N,c,H,W) and (N,h,w), N at le
             "Expected the probabilities to be probabilities in [0,1], but got others.",
         ),
     ],
-    ids=str,
 )
 def test_wrong_arguments(change, error, text):
     arguments = {
