@@ -27,13 +27,12 @@ class _Area(SumMetric):
         super().__init__(**kwargs)
         self._add_states(sums="area", counts="pairs")
 
-    def update(self, curves: Tensor, *, steps: Sequence[int] | None = None) -> None:
+    def update(self, curves: Tensor, *, steps: Sequence[int]) -> None:
         """Add curves, from ``functional.metrics.perturbation.deletion_insertion``.
 
         Args:
             curves: (P,n+1) in [0,1], the target's probability at each step.
-            steps: The n + 1 numbers of changed pixels, from ``perturbation_steps``; None where
-                all steps have the same size (by default, where 8 divides the image's height).
+            steps: The n + 1 numbers of changed pixels, from ``perturbation_steps``.
 
         Raises:
             TypeError: The curves are no floating point numbers.
@@ -55,7 +54,7 @@ class Deletion(_Area):
     Example:
         >>> import torch
         >>> metric = Deletion()
-        >>> metric.update(torch.tensor([[1.0, 0.0, 0.0]]))
+        >>> metric.update(torch.tensor([[1.0, 0.0, 0.0]]), steps=[0, 5, 10])
         >>> metric.compute()
         tensor(0.2500, dtype=torch.float64)
 
@@ -75,7 +74,7 @@ class Insertion(_Area):
     Example:
         >>> import torch
         >>> metric = Insertion()
-        >>> metric.update(torch.tensor([[0.0, 0.5, 1.0]]))
+        >>> metric.update(torch.tensor([[0.0, 0.5, 1.0]]), steps=[0, 5, 10])
         >>> metric.compute()
         tensor(0.5000, dtype=torch.float64)
 
@@ -95,7 +94,8 @@ class Overall(SumMetric):
     Example:
         >>> import torch
         >>> metric = Overall()
-        >>> metric.update(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0]]))
+        >>> deletion, insertion = torch.tensor([[[1.0, 0.0, 0.0]], [[0.0, 1.0, 1.0]]])
+        >>> metric.update(deletion, insertion, steps=[0, 5, 10])
         >>> metric.compute()
         tensor(0.5000, dtype=torch.float64)
 
@@ -111,15 +111,13 @@ class Overall(SumMetric):
         super().__init__(**kwargs)
         self._add_states(sums="deletion insertion", counts="pairs")
 
-    def update(
-        self, deletion: Tensor, insertion: Tensor, *, steps: Sequence[int] | None = None
-    ) -> None:
+    def update(self, deletion: Tensor, insertion: Tensor, *, steps: Sequence[int]) -> None:
         """Add both curves of pairs, in the order in which ``deletion_insertion`` gives them.
 
         Args:
             deletion: (P,n+1) in [0,1], the deletion curves.
             insertion: (P,n+1) in [0,1], the insertion curves.
-            steps: The n + 1 numbers of changed pixels; None where all steps have the same size.
+            steps: The n + 1 numbers of changed pixels, from ``perturbation_steps``.
 
         Raises:
             TypeError: The curves are no floating point numbers.

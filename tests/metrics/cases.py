@@ -117,7 +117,7 @@ def _area(batches, place=0):
     return _mean([ref.area(shares, row) for a, _ in batches for row in a[place].tolist()])
 
 
-_FULL, _EMPTY = torch.ones(1, 3), torch.zeros(1, 3)
+_FULL, _EMPTY, _EVEN = torch.ones(1, 3), torch.zeros(1, 3), {"steps": [0, 1, 2]}
 
 
 # Maps and where the object is
@@ -261,23 +261,23 @@ CASES = {
         metrics.Deletion,
         _curves,
         _area,
-        perfect=(((_EMPTY,), {}), 0.0),
-        worst=(((_FULL,), {}), 1.0),
+        perfect=(((_EMPTY,), _EVEN), 0.0),
+        worst=(((_FULL,), _EVEN), 1.0),
     ),
     "insertion": Case(
         metrics.Insertion,
         _curves,
         _area,
-        perfect=(((_FULL,), {}), 1.0),
-        worst=(((_EMPTY,), {}), 0.0),
+        perfect=(((_FULL,), _EVEN), 1.0),
+        worst=(((_EMPTY,), _EVEN), 0.0),
     ),
     "overall": Case(
         metrics.Overall,
         _both_curves,
         lambda batches: _area(batches, 1) - _area(batches, 0),
         bounds=(-1.0, 1.0),
-        perfect=(((_EMPTY, _FULL), {}), 1.0),
-        worst=(((_FULL, _EMPTY), {}), -1.0),
+        perfect=(((_EMPTY, _FULL), _EVEN), 1.0),
+        worst=(((_FULL, _EMPTY), _EVEN), -1.0),
     ),
     "energy, boxes": Case(
         metrics.EnergyProportion,

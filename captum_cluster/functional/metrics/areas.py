@@ -47,18 +47,18 @@ def perturbation_area(probabilities: Tensor, steps: Sequence[int] | None = None)
     return torch.trapezoid(probabilities, shares, dim=1)
 
 
-def area_update(curves: Tensor, *, steps: Sequence[int] | None = None) -> Sums:
+def area_update(curves: Tensor, *, steps: Sequence[int]) -> Sums:
     """Return the sums of Deletion or Insertion: ``area`` and ``pairs``.
 
     Args:
         curves: (P,S) in [0,1], one of the curves of ``deletion_insertion``.
-        steps: As in ``perturbation_area``.
+        steps: The S numbers of changed pixels, from ``perturbation_steps``.
 
     Raises:
         ValueError: As in ``perturbation_area``, or a value is outside [0,1].
 
     Example:
-        >>> area_update(torch.tensor([[1.0, 0.0, 0.0]]))["area"]
+        >>> area_update(torch.tensor([[1.0, 0.0, 0.0]]), steps=[0, 5, 10])["area"]
         tensor(0.2500, dtype=torch.float64)
     """
     curves = check_probabilities("curves", curves)
@@ -71,22 +71,20 @@ def area_compute(sums: Sums) -> Tensor:
     return ratio(sums["area"], sums["pairs"])
 
 
-def overall_update(
-    deletion: Tensor, insertion: Tensor, *, steps: Sequence[int] | None = None
-) -> Sums:
+def overall_update(deletion: Tensor, insertion: Tensor, *, steps: Sequence[int]) -> Sums:
     """Return the sums of Overall, Insertion less Deletion: ``deletion``, ``insertion``, ``pairs``.
 
     Args:
         deletion: (P,S) in [0,1], the deletion curves.
         insertion: (P,S) in [0,1], the insertion curves.
-        steps: As in ``perturbation_area``.
+        steps: The S numbers of changed pixels, from ``perturbation_steps``.
 
     Raises:
         ValueError: As in ``area_update``, or the shapes differ.
 
     Example:
-        >>> sums = overall_update(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0]]))
-        >>> overall_compute(sums)
+        >>> deletion, insertion = torch.tensor([[[1.0, 0.0, 0.0]], [[0.0, 1.0, 1.0]]])
+        >>> overall_compute(overall_update(deletion, insertion, steps=[0, 5, 10]))
         tensor(0.5000, dtype=torch.float64)
 
     References:

@@ -77,15 +77,16 @@ def test_steps_that_do_not_rise(steps):
 @pytest.mark.parametrize("shape", [(), (3,), (1, 1, 3)])
 def test_curves_of_another_shape(shape):
     with pytest.raises(ValueError, match="^Expected probabilities") as raised:
-        area_update(torch.zeros(shape))
-    assert str(raised.value) == f"Expected probabilities to be of shape (P,S), but got {shape}."
+        area_update(torch.zeros(shape), steps=[0, 1, 2])
+    what = "of shape (P,S) with S = 3 steps"
+    assert str(raised.value) == f"Expected probabilities to be {what}, but got {shape}."
 
 
 def test_curves_that_are_no_probabilities_or_no_pair():
     with pytest.raises(ValueError, match=r"^Expected curves to be probabilities in \[0,1\]"):
-        area_update(torch.tensor([[0.5, 1.5]]))
+        area_update(torch.tensor([[0.5, 1.5]]), steps=[0, 1])
     with pytest.raises(ValueError, match="^Expected deletion and insertion") as raised:
-        overall_update(torch.zeros(1, 3), torch.zeros(1, 4))
+        overall_update(torch.zeros(1, 3), torch.zeros(1, 4), steps=[0, 1, 2])
     assert str(raised.value) == (
         "Expected deletion and insertion to be of one shape (P,S), but got (1, 3) and (1, 4)."
     )

@@ -244,10 +244,12 @@ def test_a_perfect_and_a_worst_map():
     forward = lambda x: x[:, :, :8].mean(dim=(2, 3))  # noqa: E731
     good = deletion_insertion(forward, images, eyes, 0)
     bad = deletion_insertion(forward, images, torch.linspace(0, 1, 128).reshape(1, 32, 4), 0)
-    assert [area_compute(area_update(curve)).item() for curve in good] == [1 / 8, 7 / 8]
-    assert [area_compute(area_update(curve)).item() for curve in bad] == [7 / 8, 1 / 8]
-    assert overall_compute(overall_update(*good)).item() == 3 / 4
-    assert overall_compute(overall_update(*bad)).item() == -3 / 4
+    steps = perturbation_steps(32, 4)
+    for curves, deletion, insertion in ((good, 1 / 8, 7 / 8), (bad, 7 / 8, 1 / 8)):
+        areas = [area_compute(area_update(curve, steps=steps)).item() for curve in curves]
+        assert areas == [deletion, insertion]
+        overall = overall_compute(overall_update(*curves, steps=steps))
+        assert overall.item() == insertion - deletion
 
 
 def test_the_plan_covers_every_step_once():
