@@ -47,6 +47,11 @@ def record(image, method, sums, **other):
     }
 
 
+def failure(image, method, error="RuntimeError: svd did not converge"):
+    """Return what is left where a method fails on an image."""
+    return {"image": image, "name": f"picture {image}", "method": method, "error": error}
+
+
 def write_run(folder, records, *, methods=("one", "two"), metrics=("average-drop",), **facts):
     """Write a run into a folder, over what is there, and return the folder.
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from captum_cluster._checks import expected
+from captum_cluster.evaluation.reporting.curves import CurveSums
 from captum_cluster.evaluation.reporting.image_sums import MetricSums, State
 from captum_cluster.evaluation.running.measures import METRICS
 
-# Curves are added as integers, so that the order of the records does not change the last digit.
-_UNIT = 2.0**40
+_ERRORS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +25,15 @@ class MethodTotals:
     """What one method cost and gave.
 
     Attributes:
-        images: Number of images.
+        images: Number of images with a result.
         forwards: Forward passes for one image, on average.
         seconds: Wall time for one image, on average.
         maps: Number of maps, one for each image and label.
         unmarked: How many of them have no positive part.
         not_finite: Number of images with a map that is not finite.
-        deletion: The mean deletion curve (n+1,); empty without curves.
-        insertion: The mean insertion curve (n+1,); empty without curves.
+        shares: The shares of pixels (n+1,) at which the mean curves stand; empty without curves.
+        deletion: The mean deletion curve (n+1,).
+        insertion: The mean insertion curve (n+1,).
     """
 
     images: int
@@ -41,6 +42,7 @@ class MethodTotals:
     maps: int
     unmarked: int
     not_finite: int
+    shares: tuple[float, ...]
     deletion: tuple[float, ...]
     insertion: tuple[float, ...]
 
@@ -51,22 +53,33 @@ class Totals:
 
     Attributes:
         images: (N,) the dataset's indices of the images with a result, ascending.
-        done: Number of images with nothing left to do: with a result of every method, skipped, or
-            without a label.
+        done: Number of images with nothing left to do: with a result or a failure of every method,
+            skipped, or without a label.
+        judged: Number of those that have a result.
         sums: By metric and method; metrics that no image has are left out.
         methods: By method.
         most_labels: The largest number of labels present in an image.
         skipped: By index the images that could not be read, or examined: name and error.
         unlabelled: By index the images without a label to explain: their names.
+        failed: By method, and index of the images where it failed: name and error.
     """
 
     images: NDArray[np.int64]
     done: int
+    judged: int
     sums: dict[str, dict[str, MetricSums]]
     methods: dict[str, MethodTotals]
     most_labels: int
     skipped: dict[int, tuple[str, str]]
     unlabelled: dict[int, str]
+    failed: dict[str, dict[int, tuple[str, str]]]
+
+    def first_errors(self, method: str) -> list[tuple[int, str, str]]:
+        """Return image, name and message of a method: of each message the first, at most three."""
+        found: dict[str, tuple[int, str, str]] = {}
+        for image, (name, error) in self.failed[method].items():
+            found.setdefault(error, (image, name, error))
+        return list(found.values())[:_ERRORS]
 
 
 def add_up(
@@ -74,7 +87,9 @@ def add_up(
 ) -> Totals:
     """Return what the records add up to, whatever their order.
 
-    Of two records of one image and method the first counts. Sums that are not finite are left out.
+    Of two results of one image and method the first counts, of two errors the last. A result
+    replaces an error, and an image that could be examined after all is not skipped. Sums that are
+    not finite are left out.
 
     Args:
         records: See ``captum_cluster.evaluation.running.examination``; read once, none is kept.
@@ -97,25 +112,22 @@ def add_up(
     reader = _Reader({name: _MethodReader() for name in methods})
     for record in records:
         reader.take(record)
-    everywhere = [reader.methods[name].costs.keys() for name in methods]
-    images = np.array(sorted(set().union(*everywhere)), dtype=np.int64)
-    complete = set(images.tolist()).intersection(*everywhere)
-    found = {
-        metric: {
-            name: one.sums(metric, images)
-            for name, one in reader.methods.items()
-            if metric in one.given
-        }
-        for metric in metrics
-    }
+    results = [one.costs.keys() for one in reader.methods.values()]
+    images = np.array(sorted(set().union(*results)), dtype=np.int64)
+    tried = [one.costs.keys() | one.errors.keys() for one in reader.methods.values()]
+    complete, begun = set.intersection(*tried), set.union(*tried)
+    unlabelled = {image: reader.unlabelled[image] for image in reader.unlabelled.keys() - begun}
+    skipped = reader.unread.keys() - begun - reader.unlabelled.keys()
     return Totals(
         images=images,
-        done=len(complete.union(reader.skipped, reader.unlabelled)),
-        sums={metric: by_method for metric, by_method in found.items() if by_method},
+        done=len(complete) + len(skipped) + len(unlabelled),
+        judged=len(complete.intersection(images.tolist())),
+        sums=reader.sums(metrics, images),
         methods={name: one.totals() for name, one in reader.methods.items()},
         most_labels=reader.most_labels,
-        skipped=dict(sorted(reader.skipped.items())),
-        unlabelled=dict(sorted(reader.unlabelled.items())),
+        skipped={image: reader.unread[image] for image in sorted(skipped)},
+        unlabelled=dict(sorted(unlabelled.items())),
+        failed={name: one.failed() for name, one in reader.methods.items()},
     )
 
 
@@ -135,32 +147,6 @@ class _Entries:
         self.values.extend(values)
 
 
-@dataclass
-class _Curve:
-    """Curves added up, by their number of points: images of different sizes have more or fewer."""
-
-    sums: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    counts: dict[int, int] = field(default_factory=dict)
-
-    def add(self, curve: Sequence[float]) -> None:
-        points, values = len(curve), np.asarray(curve, dtype=np.float64)
-        if points and np.isfinite(values).all():
-            units = np.rint(values * _UNIT).astype(np.int64)
-            self.sums[points] = self.sums.get(points, 0) + units
-            self.counts[points] = self.counts.get(points, 0) + 1
-
-    def mean(self) -> tuple[float, ...]:
-        """Return the mean over the images, at as many points as the longest has."""
-        if not self.sums:
-            return ()
-        places = np.linspace(0.0, 1.0, max(self.sums))
-        total = np.zeros(len(places))
-        for points in sorted(self.sums):
-            curve = self.sums[points] / _UNIT
-            total += np.interp(places, np.linspace(0.0, 1.0, points), curve)
-        return tuple((total / sum(self.counts.values())).tolist())
-
-
 class _MethodReader:
     """The records of one method, as they come."""
 
@@ -169,7 +155,8 @@ class _MethodReader:
         self.given: dict[str, array[int]] = {}
         self.entries: dict[str, dict[str, _Entries]] = {}
         self.maps = self.unmarked = self.not_finite = 0
-        self.deletion, self.insertion = _Curve(), _Curve()
+        self.errors: dict[int, tuple[str, str]] = {}
+        self.curves = CurveSums()
 
     def take(self, record: Mapping[str, Any]) -> None:
         image = int(record["image"])
@@ -177,8 +164,7 @@ class _MethodReader:
         self.maps += len(record["marked"])
         self.unmarked += sum(not marked for marked in record["marked"])
         self.not_finite += not record["finite"]
-        self.deletion.add(record.get("deletion", ()))
-        self.insertion.add(record.get("insertion", ()))
+        self.curves.add(record)
         for metric, sums in record["sums"].items():
             if all(math.isfinite(value) for one in sums.values() for value in _decode(one)[1]):
                 self._add(metric, image, sums)
@@ -213,9 +199,13 @@ class _MethodReader:
             self.maps,
             self.unmarked,
             self.not_finite,
-            self.deletion.mean(),
-            self.insertion.mean(),
+            *self.curves.mean(),
         )
+
+    def failed(self) -> dict[int, tuple[str, str]]:
+        """Return the images where the method failed and has no result: name and error."""
+        left = sorted(self.errors.keys() - self.costs.keys())
+        return {image: self.errors[image] for image in left}
 
 
 @dataclass
@@ -224,23 +214,43 @@ class _Reader:
 
     methods: dict[str, _MethodReader]
     most_labels: int = 0
-    skipped: dict[int, tuple[str, str]] = field(default_factory=dict)
+    unread: dict[int, tuple[str, str]] = field(default_factory=dict)
     unlabelled: dict[int, str] = field(default_factory=dict)
 
     def take(self, record: Mapping[str, Any]) -> None:
         image, name = int(record["image"]), str(record.get("name", ""))
-        if "error" in record:
-            self.skipped.setdefault(image, (name, str(record["error"])))
-        elif record.get("empty"):
+        if record.get("empty"):
             self.unlabelled.setdefault(image, name)
-        else:
-            reader = self.methods.get(record["method"])
-            if reader is None:
-                what = f"of the run's methods ({', '.join(self.methods)})"
-                raise ValueError(expected("the records", what, repr(record["method"])))
+        elif "error" not in record:
+            reader = self._of(record["method"])
             if image not in reader.costs:
                 reader.take(record)
                 self.most_labels = max(self.most_labels, record["labels"])
+        elif "method" in record:
+            self._of(record["method"]).errors[image] = name, str(record["error"])
+        else:
+            self.unread[image] = name, str(record["error"])
+
+    def sums(
+        self, metrics: Sequence[str], images: NDArray[np.int64]
+    ) -> dict[str, dict[str, MetricSums]]:
+        """Return the sums by metric and method; metrics that no image has are left out."""
+        found = {
+            metric: {
+                name: one.sums(metric, images)
+                for name, one in self.methods.items()
+                if metric in one.given
+            }
+            for metric in metrics
+        }
+        return {metric: by_method for metric, by_method in found.items() if by_method}
+
+    def _of(self, method: str) -> _MethodReader:
+        """Return the reader of a method's records."""
+        if method not in self.methods:
+            what = f"of the run's methods ({', '.join(self.methods)})"
+            raise ValueError(expected("the records", what, repr(method)))
+        return self.methods[method]
 
 
 def _decode(encoded: Any) -> tuple[Sequence[int], Sequence[float]]:

@@ -63,6 +63,7 @@ def as_dict(report: Report) -> dict[str, Any]:
             ],
             "without_ground_truth": report.without_truth,
         },
+        "failed": _failed(report),
         "bootstrap": {"resamples": report.resamples, "seed": report.seed, "level": 0.95},
         "reference": report.reference,
         "methods": [{"name": name, **asdict(totals.methods[name])} for name in report.methods],
@@ -71,6 +72,22 @@ def as_dict(report: Report) -> dict[str, Any]:
     }
     plain: dict[str, Any] = _strict(found)
     return plain
+
+
+def _failed(report: Report) -> dict[str, Any]:
+    """Return the methods that failed on some image: on how many, and the first messages."""
+    totals = report.totals
+    return {
+        method: {
+            "images": len(failed),
+            "first": [
+                {"image": image, "name": name, "error": error}
+                for image, name, error in totals.first_errors(method)
+            ],
+        }
+        for method, failed in totals.failed.items()
+        if failed
+    }
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:

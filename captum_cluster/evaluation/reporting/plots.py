@@ -6,7 +6,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +15,20 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from captum_cluster.evaluation.reporting.table import arrow
 from captum_cluster.evaluation.running.measures import Value
 
 if TYPE_CHECKING:
     from captum_cluster.evaluation.reporting.report import Report
+    from captum_cluster.evaluation.reporting.resampling import Estimate
 
 # Okabe and Ito's colours for all kinds of colour vision, without black and yellow, which vanish on
 # one of the two grounds; line and marker tell further methods apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _LINES = ("-", "--", ":", "-.")
+_FINE_DECADES = 3
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 # Stand for the page's colour of text and of faint lines, and are replaced in the SVG.
 _INK, _FAINT = "#010203", "#040506"
@@ -69,12 +71,12 @@ def curve_plot(report: Report) -> str:
     Returns:
         An SVG element.
     """
-    known = [one for one in report.totals.methods.values() if one.deletion or one.insertion]
+    known = [one for one in report.totals.methods.values() if one.shares]
     return _svg(_curves(report), "curves") if known else ""
 
 
 def cost_plot(report: Report) -> str:
-    """Return the chart of cost against faithfulness; empty without faithfulness.
+    """Return the chart of cost against faithfulness; empty without either.
 
     Forward passes for one image against Insertion - Deletion, or against Average Drop where there
     are no curves.
@@ -87,7 +89,8 @@ def cost_plot(report: Report) -> str:
     """
     listed = {value.name: value for value in report.values}
     value = listed.get("overall") or listed.get("average-drop")
-    return "" if value is None else _svg(_costs(report, value), "cost")
+    points = {} if value is None else _points(report, value)
+    return "" if value is None or not points else _svg(_costs(report, value, points), "cost")
 
 
 def _looks(report: Report) -> dict[str, _Look]:
@@ -106,8 +109,8 @@ def _curves(report: Report) -> Figure:
     lines = {}
     for axes, kind in zip(both, ("deletion", "insertion"), strict=True):
         for method, look in _looks(report).items():
-            curve = getattr(report.totals.methods[method], kind)
-            places = [number / max(1, len(curve) - 1) for number in range(len(curve))]
+            one = report.totals.methods[method]
+            places, curve = one.shares, getattr(one, kind)
             lines[method] = axes.plot(places, curve, look.line, color=look.color, linewidth=1.6)[0]
         axes.set(xlim=(0, 1), ylim=(0, None))
     both[0].set(title="Deletion ↓", xlabel="share of the pixels removed", ylabel="probability")
@@ -116,29 +119,56 @@ def _curves(report: Report) -> Figure:
     return figure
 
 
-def _costs(report: Report, value: Value) -> Figure:
-    """Return the chart of forward passes against one value."""
-    figure, (axes,) = _axes(7.0, 3.6, 1)
-    points = {}
-    for method, look in _looks(report).items():
+def _points(report: Report, value: Value) -> dict[str, tuple[float, Estimate]]:
+    """Return cost and value of the methods that have both, and so a place on a logarithmic axis."""
+    found = {}
+    for method in report.methods:
         one = report.estimates.get((method, value.name))
         forwards = report.totals.methods[method].forwards
-        if one is None or math.isnan(one.estimate) or not forwards > 0:
-            continue
+        if one is not None and not math.isnan(one.estimate) and forwards > 0:
+            found[method] = forwards, one
+    return found
+
+
+def _costs(report: Report, value: Value, points: Mapping[str, tuple[float, Estimate]]) -> Figure:
+    """Return the chart of forward passes against one value."""
+    figure, (axes,) = _axes(7.0, 3.6, 1)
+    looks, handles = _looks(report), {}
+    for method, (forwards, one) in points.items():
+        look = looks[method]
         axes.plot([forwards] * 2, [one.low, one.high], color=look.color, linewidth=1.2)
-        points[method] = axes.plot(
+        handles[method] = axes.plot(
             [forwards], [one.estimate], look.marker, color=look.color, markersize=7
         )[0]
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.set_xlim(low / 1.3, high * 1.3)
-    axes.xaxis.set_major_locator(LogLocator(10))
+    low, high, ticks = _log_axis([forwards for forwards, _ in points.values()])
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("forward passes for one image")
     axes.set_ylabel(f"{value.title} {arrow(value)}")
-    _legend(figure, points)
+    _legend(figure, handles)
     return figure
+
+
+def _log_axis(places: Sequence[float]) -> tuple[float, float, list[float]]:
+    """Return the ends of a logarithmic axis and where its numbers stand.
+
+    It is at least a decade long, so that there are numbers on it wherever it begins: 1, 2 and 5 of
+    each decade, or of many decades the 1 alone.
+
+    Example:
+        >>> _log_axis([7, 7])[2], _log_axis([1, 4000])[2]
+        ([5.0, 10.0, 20.0], [1.0, 10.0, 100.0, 1000.0])
+    """
+    low, high = math.log10(min(places) / 1.6), math.log10(max(places) * 1.6)
+    short = max(0.0, 1.0 - (high - low)) / 2
+    low, high = low - short, high + short
+    steps = (1, 2, 5) if high - low < _FINE_DECADES else (1,)
+    decades = range(math.floor(low), math.floor(high) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    return 10**low, 10**high, [tick for tick in ticks if low <= math.log10(tick) <= high]
 
 
 def _axes(width: float, height: float, count: int) -> tuple[Figure, list[Axes]]:

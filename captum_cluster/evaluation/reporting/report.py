@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from captum_cluster._checks import check_choice, check_integer, describe, expected
@@ -71,9 +72,9 @@ class Report:
         """Of each metric the images with a result that lack the ground truth for it."""
         counts = {}
         for name in self.facts["metrics"]:
-            by_method = self.totals.sums.get(name, {})
-            most = max((int(sums.given.sum()) for sums in by_method.values()), default=0)
-            counts[name] = self.images - most
+            given = [sums.given for sums in self.totals.sums.get(name, {}).values()]
+            known = int(np.any(given, axis=0).sum()) if given else 0
+            counts[name] = self.images - known
         return {name: count for name, count in counts.items() if count}
 
     def value(self, method: str, name: str) -> float:

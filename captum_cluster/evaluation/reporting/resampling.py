@@ -23,7 +23,7 @@ class Estimate:
 
     Attributes:
         estimate: Over all images.
-        low: Lower end of its 95 % interval.
+        low: Lower end of its 95 % interval; NaN for fewer than two images.
         high: Upper end.
         images: Number of images with a value of their own.
         difference: From the reference method, over the images that both have; NaN for the
@@ -68,15 +68,21 @@ def resample_counts(
         yield counts.reshape(images, columns).astype(np.float64)
 
 
-def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the ends of the 95 % percentile interval of resampled values; NaN without any.
+def interval(values: NDArray[np.float64], images: int) -> tuple[float, float]:
+    """Return the ends of the 95 % percentile interval of resampled values; NaN without one.
+
+    One image drawn again and again is always the same: it has no interval.
+
+    Args:
+        values: (B,); NaN values are left out.
+        images: Number of images that were resampled.
 
     Example:
-        >>> interval(np.linspace(0.0, 1.0, 201))
-        (0.025, 0.975)
+        >>> interval(np.linspace(0.0, 1.0, 201), 9), interval(np.ones(201), 1)
+        ((0.025, 0.975), (nan, nan))
     """
     known = values[~np.isnan(values)]
-    if not len(known):
+    if not len(known) or images < 2:
         return math.nan, math.nan
     low, high = np.quantile(known, _TAILS)
     return float(low), float(high)
@@ -154,19 +160,27 @@ class _Subject:
         shared = weights * both[:, None]
         return np.stack([own, self.sums.values(shared) - self.base.values(shared)])
 
-    def estimates(self, drawn: NDArray[np.float64]) -> list[Estimate]:
-        """Return an estimate for each of the metric's values, from resampled ones (2,V,B)."""
-        both = self.both
-        found = self.values(np.ones((len(both), 1)))[:, :, 0]
-        images = (~np.isnan(self.sums.of_images())).sum(axis=1)
+    def estimates(
+        self, drawn: NDArray[np.float64], base: NDArray[np.bool_] | None
+    ) -> list[Estimate]:
+        """Return an estimate for each of the metric's values.
+
+        Args:
+            drawn: (2,V,B), the resampled values and differences.
+            base: (V,N), the images of which the reference has a value.
+        """
+        found = self.values(np.ones((len(self.sums.given), 1)))[:, :, 0]
+        known = _known(self.sums)
+        images = known.sum(axis=1)
+        both = np.zeros_like(images) if base is None else (known & base).sum(axis=1)
         return [
             Estimate(
                 float(found[0, place]),
-                *interval(drawn[0, place]),
+                *interval(drawn[0, place], int(images[place])),
                 int(images[place]),
                 float(found[1, place]),
-                *interval(drawn[1, place]),
-                two_sided(drawn[1, place], int(both.sum())),
+                *interval(drawn[1, place], int(both[place])),
+                two_sided(drawn[1, place], int(both[place])),
             )
             for place in range(found.shape[1])
         ]
@@ -223,8 +237,15 @@ def estimate_all(
                 parts[method].append(values)
     found = {}
     for group, parts in zip(groups, drawn, strict=True):
+        base = None if group.base is None else _known(group.base)
         for method, subject in group.subjects.items():
-            estimates = subject.estimates(np.concatenate(parts.pop(method), axis=2))
+            estimates = subject.estimates(np.concatenate(parts.pop(method), axis=2), base)
             for value, one in zip(subject.sums.metric.values, estimates, strict=True):
                 found[method, value.name] = one
     return found
+
+
+def _known(sums: MetricSums) -> NDArray[np.bool_]:
+    """Return of which images there is a value (V,N)."""
+    known: NDArray[np.bool_] = ~np.isnan(sums.of_images())
+    return known

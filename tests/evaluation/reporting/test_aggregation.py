@@ -1,5 +1,6 @@
 """Records add up to the same sums, costs and curves whatever their order."""
 
+import itertools
 import math
 import random
 
@@ -11,7 +12,7 @@ from captum_cluster.evaluation.reporting.aggregation import add_up
 from captum_cluster.evaluation.reporting.image_sums import chunks
 from captum_cluster.evaluation.running.measures import METRICS, encode_sums
 from captum_cluster.functional import metrics as maths
-from tests.helpers.runs import average_drop, record, vector
+from tests.helpers.runs import average_drop, failure, record, vector
 
 
 def values(totals, metric, method="one"):
@@ -62,7 +63,7 @@ def random_sums(metric, classes, generator):
     return maths.segmentation_update(maps, present[:1], truth)
 
 
-@pytest.mark.parametrize("metric", ["multi-label", "object-iou", "mean-iou", "pixel-f-score"])
+@pytest.mark.parametrize("metric", ["multi-label", "object-iou", "segmentation"])
 def test_classes_that_no_image_has_change_nothing(metric):
     generator = torch.Generator().manual_seed(1)
     sums = [random_sums(metric, 40, generator) for _ in range(5)]
@@ -108,10 +109,71 @@ def test_images_without_a_result():
         record(3, "two", {}),
     ]
     totals = add_up(records, ["one", "two"], [])
-    assert totals.skipped == {5: ("b", "broken")}
+    assert totals.skipped == {5: ("b", "broken again")}
     assert totals.unlabelled == {1: "a"}
     assert totals.images.tolist() == [2, 3]
-    assert totals.done == 3  # 1, 2 and 5: image 3 lacks a method
+    assert (totals.done, totals.judged) == (3, 1)  # 1, 2 and 5: image 3 lacks a method
+
+
+def broken(image, text="broken"):
+    return {"image": image, "name": f"picture {image}", "error": text}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_an_image_that_could_be_read_later_is_not_skipped(order):
+    records = [
+        broken(0),
+        record(0, "one", average_drop(0.5)),
+        broken(1),
+        {"image": 1, "name": "picture 1", "empty": True},
+    ]
+    totals = add_up([records[place] for place in order], ["one"], ["average-drop"])
+    assert totals.skipped == {}
+    assert totals.unlabelled == {1: "picture 1"}
+    assert (totals.done, totals.judged, totals.images.tolist()) == (2, 1, [0])
+
+
+def test_an_image_that_a_method_fails_on_could_be_read():
+    totals = add_up([broken(0), failure(0, "one"), failure(0, "two")], ["one", "two"], [])
+    assert totals.skipped == {}
+    assert (totals.done, totals.judged) == (1, 0)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_result_replaces_a_failure(order):
+    records = [
+        failure(0, "one", "first"),
+        record(0, "one", average_drop(0.5)),
+        failure(0, "two", "svd"),
+    ]
+    totals = add_up([records[place] for place in order], ["one", "two"], ["average-drop"])
+    assert totals.failed == {"one": {}, "two": {0: ("picture 0", "svd")}}
+    assert (totals.done, totals.judged) == (1, 1)
+    assert [one.images for one in totals.methods.values()] == [1, 0]
+    assert values(totals, "average-drop") == [0.5]
+
+
+def test_failures_of_one_image_count_once_and_the_last_message_stays():
+    records = [failure(4, "one", "a"), failure(2, "one", "b"), failure(4, "one", "c")]
+    totals = add_up(records, ["one"], [])
+    assert list(totals.failed["one"].items()) == [(2, ("picture 2", "b")), (4, ("picture 4", "c"))]
+    assert len(totals.images) == 0
+
+
+def test_an_image_is_done_when_each_method_has_a_result_or_a_failure():
+    records = [failure(0, "one"), record(0, "two", {}), failure(1, "two"), record(2, "two", {})]
+    totals = add_up(records, ["one", "two"], [])
+    assert (totals.done, totals.judged) == (1, 1)
+
+
+def test_the_first_image_of_each_message_is_told():
+    texts = ["svd", "nan", "svd", "memory", "shape"]
+    totals = add_up([failure(i, "one", text) for i, text in enumerate(texts)], ["one"], [])
+    assert totals.first_errors("one") == [
+        (0, "picture 0", "svd"),
+        (1, "picture 1", "nan"),
+        (3, "picture 3", "memory"),
+    ]
 
 
 def test_nothing_at_all():
@@ -121,25 +183,9 @@ def test_nothing_at_all():
 
 
 def test_another_method_is_an_error():
-    with pytest.raises(ValueError, match=r"to be of the run's methods \(one\), but got 'two'"):
-        add_up([record(0, "two", {})], ["one"], [])
-
-
-def test_mean_curves():
-    records = [
-        record(0, "one", {}, deletion=[1.0, 0.5, 0.0], insertion=[0.0, 0.2, 1.0]),
-        record(1, "one", {}, deletion=[0.8, 0.1, 0.0], insertion=[0.0, 0.4, 0.6]),
-        record(2, "one", {}, deletion=[math.nan, 0.1, 0.0]),
-    ]
-    found = add_up(records, ["one"], []).methods["one"]
-    assert found.deletion == pytest.approx((0.9, 0.3, 0.0))
-    assert found.insertion == pytest.approx((0.0, 0.3, 0.8))
-
-
-def test_curves_of_images_of_different_sizes():
-    short, long = [1.0, 0.0], [1.0, 1.0, 0.0]
-    records = [record(i, "one", {}, deletion=c) for i, c in enumerate([short, long])]
-    assert add_up(records, ["one"], []).methods["one"].deletion == (1.0, 0.75, 0.0)
+    for one in (record(0, "two", {}), failure(0, "two")):
+        with pytest.raises(ValueError, match=r"to be of the run's methods \(one\), but got 'two'"):
+            add_up([one], ["one"], [])
 
 
 def test_the_order_of_the_records_does_not_change_the_last_digit():
@@ -154,13 +200,15 @@ def test_the_order_of_the_records_does_not_change_the_last_digit():
             },
             seconds=10 ** draw.uniform(-8, 8),
             deletion=[draw.random() for _ in range(4)],
+            insertion=[draw.random() for _ in range(4)],
+            shares=[0, 0.3 + image % 7 / 70, 0.9, 1],
         )
         for image in range(60)
     ]
     first = add_up(records, ["one"], ["average-drop", "object-iou"])
     draw.shuffle(records)
     again = add_up(records, ["one"], ["average-drop", "object-iou"])
-    assert first.methods["one"].deletion == again.methods["one"].deletion
+    assert first.methods["one"].deletion == again.methods["one"].deletion != ()
     assert first.methods["one"].seconds == again.methods["one"].seconds
     for metric in ("average-drop", "object-iou"):
         assert values(first, metric) == values(again, metric)

@@ -87,10 +87,46 @@ def test_cost_against_average_drop_where_there_are_no_curves(tmp_path):
 
 
 def test_a_method_without_passes_has_no_place_on_a_logarithmic_axis(tmp_path):
-    assert " one" not in words(cost_plot(report(tmp_path, ["one"], forwards=0)))
+    assert cost_plot(report(tmp_path, ["one"], forwards=0)) == ""
+    records = [
+        record(0, name, overall(0.7, 0.2), forwards=name == "two") for name in ("one", "two")
+    ]
+    found = write_run(tmp_path, records, metrics=["overall"])
+    svg = cost_plot(build_report(found, resamples=20))
+    assert " one" not in words(svg)
+    assert " two" in words(svg)
 
 
 def test_two_dozen_methods_look_different(tmp_path):
     looks = _looks(report(tmp_path, [f"m{number}" for number in range(24)])).values()
     assert len({(one.color, one.line) for one in looks}) == 24
     assert len({(one.color, one.marker) for one in looks}) == 24
+
+
+@pytest.mark.parametrize(
+    "forwards", [(1,), (7, 7), (7, 9), (3.5, 4), (11, 60), (1, 513), (1, 4000)]
+)
+def test_the_axis_of_costs_has_numbers(tmp_path, forwards):
+    records = [record(0, f"m{i}", overall(0.7, 0.2), forwards=f) for i, f in enumerate(forwards)]
+    names = [f"m{place}" for place in range(len(forwards))]
+    run = write_run(tmp_path, records, methods=names, metrics=["overall"])
+    shown = words(cost_plot(build_report(run, resamples=10)))
+    across = shown[: shown.index("forward passes for one image")]
+    ticks = [float(word.replace(",", "")) for word in across]
+    assert 2 <= len(ticks) <= 10
+    # A number on either side, or near enough to read the cost by.
+    assert min(ticks) <= 2.5 * min(forwards)
+    assert max(ticks) >= max(forwards) / 10
+    assert all(str(tick).strip("0.")[0] in "125" for tick in ticks)
+
+
+def test_curves_stand_at_their_shares(tmp_path):
+    even = curve_plot(report(tmp_path, ["one"], **CURVES))
+    odd = curve_plot(report(tmp_path, ["one"], **CURVES, shares=[0, 0.8, 1]))
+    places = [
+        [float(x) for x, _ in re.findall(r"([\d.]+) ([\d.]+)", line)]
+        for svg in (even, odd)
+        for line in re.findall(r'<path d="([^"]*)"[^>]*stroke: #0072b2', svg)[:1]
+    ]
+    for (left, middle, right), share in zip(places, (0.5, 0.8), strict=True):
+        assert (middle - left) / (right - left) == pytest.approx(share, abs=1e-3)

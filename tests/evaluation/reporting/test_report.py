@@ -71,7 +71,7 @@ def test_the_table(run):
     assert table[3].startswith("one     0.545 [0.")
     assert table[4].startswith("two     0.240 [0.")
     assert table[4].endswith("] **")
-    assert "Holm-corrected" in table[-1]
+    assert "Holm-corrected" in table[-2]
 
 
 def test_a_wide_table_is_broken_into_lines_that_fit(tmp_path):
@@ -98,7 +98,7 @@ def test_a_wide_table_is_broken_into_lines_that_fit(tmp_path):
 def test_an_unfinished_run_says_so(tmp_path):
     run = compare_drops(tmp_path, [0.1, 0.2], [0.3, 0.4, 0.5], images=150)
     report = build_report(run, resamples=10)
-    assert report.table().startswith("images done 2 of 150")
+    assert report.table().startswith("2 of 150 images (148 not done)")
     assert report.images == 3
 
 
@@ -106,7 +106,8 @@ def test_an_unfinished_run_says_so(tmp_path):
 def test_a_run_without_a_result(tmp_path, skipped):
     report = build_report(write_run(tmp_path, skipped, images=5))
     assert report.images == 0
-    assert f"images done {len(skipped)} of 5" in report.table()
+    parts = "1 skipped, 4 not done" if skipped else "5 not done"
+    assert f"0 of 5 images ({parts})" in report.table()
     assert "No image has a result yet" in report.table()
     assert math.isnan(report.value("one", "average-drop"))
     report.save(tmp_path / "out")
@@ -123,22 +124,22 @@ def test_what_is_missing_is_counted_and_said(tmp_path):
         {"image": 3, "name": "three.png", "empty": True},
     ]
     run = write_run(
-        tmp_path, records, methods=["one"], metrics=["average-drop", "energy", "mean-iou"]
+        tmp_path, records, methods=["one"], metrics=["average-drop", "energy", "segmentation"]
     )
     report = build_report(run, resamples=10)
     table = report.table()
-    assert table.startswith("4 images")
-    assert "Skipped, as they could not be examined: 1 image." in table
+    assert table.startswith("2 of 4 images (1 skipped, 1 without a label)")
+    assert "could not be examined: 1 image, two.png: cannot be read." in table
     assert "Without a label to explain: 1 image." in table
     assert "Without the ground truth for energy: 1 image." in table
-    assert "Without the ground truth for mean-iou: 2 images." in table
+    assert "Without the ground truth for segmentation: 2 images." in table
     assert "one: 1 of 3 maps have no positive part." in table
     assert "one: 1 image with a map that is not finite" in table
     assert "mIoU" not in table
     images = report.to_dict()["images"]
     assert images["skipped"] == [{"image": 2, "name": "two.png", "error": "cannot be read"}]
     assert images["without_label"] == [{"image": 3, "name": "three.png"}]
-    assert images["without_ground_truth"] == {"energy": 1, "mean-iou": 2}
+    assert images["without_ground_truth"] == {"energy": 1, "segmentation": 2}
     assert [row["images"] for row in report.to_dict()["values"]] == [2, 1]
 
 
@@ -195,6 +196,7 @@ def test_the_order_of_the_records_changes_no_byte(tmp_path):
             {**average_drop(draw.random()), **overall(draw.random(), draw.random())},
             deletion=[draw.random() for _ in range(5)],
             insertion=[draw.random() for _ in range(5)],
+            shares=[0, 0.3, 0.6 + image % 3 / 20, 0.9, 1],
         )
         for image in range(20)
         for name in ("one", "two")

@@ -125,6 +125,27 @@ def test_few_images_prove_nothing(images, least):
     assert found.p == least
 
 
+def test_one_image_gives_no_interval():
+    for images, known in ((1, False), (2, True)):
+        totals = totals_of([0.9, 0.8][:images], [0.1, 0.2][:images])
+        found = estimate_all(totals, "0", resamples=50, seed=0)["1", "average-drop"]
+        ends = (found.low, found.high, found.difference_low, found.difference_high)
+        assert [not math.isnan(end) for end in ends] == [known] * 4
+        assert not math.isnan(found.estimate)
+        assert not math.isnan(found.difference)
+
+
+def test_images_without_a_value_make_no_interval_and_no_proof():
+    nothing = {"energy": {"energy": 0.0, "pairs": 0}}
+    some = {"energy": {"energy": 0.5, "pairs": 1}}
+    records = [record(i, name, nothing if i else some) for i in range(9) for name in ("0", "1")]
+    totals = add_up(records, ["0", "1"], ["energy"])
+    found = estimate_all(totals, "0", resamples=50, seed=0)["1", "energy"]
+    assert (found.images, found.estimate, found.p) == (1, 0.5, 1.0)
+    assert math.isnan(found.low)
+    assert math.isnan(found.difference_low)
+
+
 def test_methods_are_compared_on_the_images_both_have():
     one, two = [0.9, 0.8, None, 0.4], [0.1, None, 0.7, 0.2]
     found = estimate_all(totals_of(one, two), "0", resamples=300, seed=0)
@@ -154,8 +175,8 @@ def test_the_reference_has_no_difference_from_itself():
 
 
 def test_resamples_without_a_value_are_left_out():
-    assert interval(np.array([math.nan, 1.0, math.nan, 1.0])) == (1.0, 1.0)
-    assert all(map(math.isnan, interval(np.array([math.nan]))))
+    assert interval(np.array([math.nan, 1.0, math.nan, 1.0]), 9) == (1.0, 1.0)
+    assert all(map(math.isnan, interval(np.array([math.nan]), 9)))
     assert two_sided(np.array([math.nan, 1.0, 1.0]), 20) == pytest.approx(2 / 3)
     assert math.isnan(two_sided(np.array([math.nan]), 20))
     assert math.isnan(two_sided(np.array([1.0]), 0))
