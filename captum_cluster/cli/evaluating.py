@@ -82,6 +82,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if _first_process():
         print(report.table())
         print(f"\nReport: {os.path.join(options.output, 'report.html')}")
+    if not report.images:
+        what = "to have an image that can be judged"
+        raise ValueError(expected("the dataset", what, "none; the report says why"))
 
 
 def _listed(name: str, text: str) -> Any:

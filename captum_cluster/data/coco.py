@@ -44,13 +44,18 @@ class CocoScenes(SceneDataset):
 
     def __init__(self, images: str | os.PathLike[str], annotations: str | os.PathLike[str]) -> None:
         self.root = existing_folder("images", images)
-        file = existing_file("annotations", annotations)
+        file = self.annotations = existing_file("annotations", annotations)
         require("pycocotools", "coco")
         source = _open(self.root, file)
         self._coco, self._ids = source.coco, list(source.ids)
         categories = sorted(self._coco.cats.values(), key=lambda category: int(category["id"]))
         self.classes = [str(category["name"]) for category in categories]
         self._label_of = {category["id"]: label for label, category in enumerate(categories)}
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that the scenes depend on; of the file of annotations its place and size."""
+        size = self.annotations.stat().st_size
+        return {**super().facts(), "_coco": size}
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -45,6 +45,8 @@ class Grids(SceneDataset):
         Classifications, CVPR 2021 (the grid pointing game).
     """
 
+    memos = ("_accepted",)
+
     def __init__(
         self,
         dataset: SceneDataset,

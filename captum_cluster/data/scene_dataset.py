@@ -19,6 +19,8 @@ class SceneDataset(Dataset[Scene]):
 
     Attributes:
         classes: The names of the labels: scene.labels[i] tells whether ``classes[i]`` is present.
+        memos: Names of attributes that only keep what was found out before: a run of ``evaluate``
+            that goes on compares all others (see ``facts``) with those it began with.
 
     Example:
         >>> import torch
@@ -33,6 +35,11 @@ class SceneDataset(Dataset[Scene]):
     """
 
     classes: list[str]
+    memos: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that the scenes depend on: files, labels, options."""
+        return {name: one for name, one in vars(self).items() if name not in self.memos}
 
     def __len__(self) -> int:
         raise NotImplementedError

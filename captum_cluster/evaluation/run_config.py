@@ -19,6 +19,7 @@ from captum_cluster.evaluation.output import check_directory, staged
 from captum_cluster.evaluation.reporting.report import Report
 from captum_cluster.evaluation.runner import evaluate, squashed
 from captum_cluster.evaluation.running.entries import method_entries
+from captum_cluster.evaluation.running.measures import choose_metrics
 
 DIGIT_NET = "digit-net"
 MODES = ("squash", "center-crop", "none")
@@ -113,7 +114,7 @@ class RunConfig:
             (stage / _NAME).write_text(text, encoding="utf-8")
 
     def run(self, output: str | os.PathLike[str], *, progress: bool = True) -> Report:
-        """Run it, and return the report; it is written to ``output``, and so is the config.
+        """Run it, and return the report; both are written to ``output`` when it is done.
 
         Raises:
             ValueError: As ``evaluate``, ``open_dataset`` and ``load_model`` do.
@@ -121,10 +122,9 @@ class RunConfig:
         directory = check_directory(output)
         check_choice("preparation", self.preparation, MODES)
         method_entries(self.methods)  # before weights are loaded, or downloaded in vain
+        choose_metrics(self.metrics)
         dataset = open_dataset(self.data)
         model, preparation = self._model()
-        if not (directory / _NAME).exists():
-            self.save(directory)
         report = evaluate(
             model,
             self.layer,

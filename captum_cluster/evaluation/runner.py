@@ -82,8 +82,9 @@ def evaluate(
         metrics: "all", or names of ``METRICS``. Those that the data have no ground truth for are
             left out of the report.
         output: Directory of the results and the report; None: only the report is returned.
-        explained: The labels explained: those that the image has ("truth"), those with a
-            probability above 0.5 ("predicted"), or the most probable one ("top").
+        explained: The labels explained, which are also those taken to be present: those that the
+            image has ("truth"), those with a probability above 0.5 ("predicted", as in the paper
+            of MinMax-CAM), or the most probable one ("top").
         probability: How probabilities are read of the logits: "probability" (softmax) or
             "sigmoid".
         preparation: How scenes become what the model takes. None: squashed to the size, and with
@@ -93,7 +94,8 @@ def evaluate(
         rows: Images in one forward pass; None: what memory allows.
         reference: Name of the method that the others are compared with; None: the first.
         reshape_transform: Turns what the layer gives into maps (N,C,h,w).
-        strict: Stop at an image that cannot be read, instead of counting and skipping it.
+        strict: Stop at an image that cannot be read, and where a method fails, instead of counting
+            that and going on. A method that fails on the first image stops the run in any case.
         devices: Number of processes; more than one needs Lightning.
         strategy: "ddp" starts this program again for each process, "ddp_spawn" and "ddp_fork"
             (for notebooks) do not.
@@ -145,8 +147,9 @@ def evaluate(
     names = [entry.name for entry in settings.entries]
     if reference is not None:
         check_choice("reference", reference, names)
-    known = model.categories if isinstance(model, LoadedModel) else None
-    categories = known or getattr(dataset, "classes", None)
+    categories = model.categories if isinstance(model, LoadedModel) else None
+    if categories is None and explained == "truth":  # then the dataset's labels are the model's
+        categories = getattr(dataset, "classes", None)
     positions = _positions(dataset, limit)
     run = _Run(net, dataset, settings, positions, categories, check_flag("strict", strict))
     with tempfile.TemporaryDirectory(prefix="captum-cluster-") as temporary:
@@ -266,13 +269,13 @@ class _Work:
 
 def _examine(run: _Run, process: Process, directory: Path, progress: bool) -> None:
     """Write the records of one process's share of the images that are not done yet."""
-    done, failed = _done(directory)
+    done, unlabelled = _done(directory)
     names = [entry.name for entry in run.settings.entries]
     share = run.positions[process.rank :: process.count]
     owed = {
         position: [name for name in names if (position, name) not in done]
         for position in share
-        if position not in failed
+        if position not in unlabelled
     }
     owed = {position: methods for position, methods in owed.items() if methods}
     if not owed:
@@ -290,21 +293,27 @@ def _examine(run: _Run, process: Process, directory: Path, progress: bool) -> No
         disable=not progress or process.rank > 0,
     )
     with Records(directory, process.rank) as records, untouched(run.model):
-        examiner = Examiner(run.model, run.settings)
+        worked = {method for _, method in done}
+        examiner = Examiner(run.model, run.settings, strict=run.strict, worked=worked)
         for position, methods in bar:
             for record in _records(run, examiner, position, methods):
                 records.append(record)
 
 
 def _done(directory: Path) -> tuple[set[tuple[int, str]], set[int]]:
-    """Return the (image, method) that have a record, and the images that never will have more."""
-    done, closed = set(), set()
+    """Return the (image, method) that have numbers, and the images that have no label.
+
+    What failed is tried again: a file may have been mended, a network be back.
+    """
+    done, unlabelled = set(), set()
     for record in read_records(directory):
+        if "error" in record:
+            continue
         if "method" in record:
             done.add((record["image"], record["method"]))
         else:
-            closed.add(record["image"])
-    return done, closed
+            unlabelled.add(record["image"])
+    return done, unlabelled
 
 
 def _records(

@@ -65,12 +65,10 @@ def cost(rounds: int = 5) -> None:
     model = load_resnet18(data_folder())
     scene = open_dataset(f"imagenet-boxes:{data_folder() / 'imagenette'}")[0]
     image = Preparation().normalize(scene.image)[None]
-    bare = {"rows": 16}
+    entries = tuple(method_entries([flat]))
+    settings = Settings(entries, choose_metrics("all"), "layer4", rows=16)
 
-    def judged(metrics) -> tuple[float, int]:
-        settings = Settings(
-            tuple(method_entries([flat])), choose_metrics(metrics), "layer4", **bare
-        )
+    def judged() -> tuple[float, int]:
         examiner = Examiner(model, settings)
         with count_forwards(model) as count:
             start = time.perf_counter()
@@ -106,7 +104,8 @@ def flat(model, layer, image, target):
 def things(output: str) -> None:
     root = data_folder()
     for name, spec in {
-        "coco": f"masks:{root / 'coco' / 'images'},{root / 'coco' / 'masks'}",
+        # the numbers up to 90 are things, those above are stuff: grass, sky
+        "coco": f"masks:{root / 'coco' / 'images'},{root / 'coco' / 'masks'},things=1-90",
         "voc": f"voc:{root / 'voc'}",
     }.items():
         report = evaluate(

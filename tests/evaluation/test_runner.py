@@ -15,6 +15,7 @@ from torch import nn
 from captum_cluster import LayerClusterCam
 from captum_cluster.data import DigitScenes, Preparation, Scene
 from captum_cluster.evaluation import evaluate
+from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.running.records import read_records
 from captum_cluster.functional.attribution import saliency
 from captum_cluster.functional.metrics import average_drop, deletion_insertion, energy_inside
@@ -201,7 +202,25 @@ def test_another_run_is_refused(tmp_path):
     assert "methods: " in str(error.value)
     with pytest.raises(ValueError, match="dataset: length 3 there, 4 here"):
         judge(tmp_path, DigitScenes(4))
+    with pytest.raises(ValueError, match="dataset: seed 0 there, 1 here, digest "):
+        judge(tmp_path, DigitScenes(3, seed=1))
     assert before == sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
+
+
+def test_lists_and_functions_of_another_run_are_refused(tmp_path):
+    def method(by):
+        def mine(model, layer, image, target):
+            return layer(image).mean(dim=1) * by
+
+        return mine
+
+    scenes = list(DigitScenes(2))
+    judge(tmp_path, scenes, methods=[method(1)])
+    with pytest.raises(ValueError, match='dataset: digest "[0-9a-f]{16}" there, "[0-9a-f]{16}" h'):
+        judge(tmp_path, scenes[::-1], methods=[method(1)])
+    with pytest.raises(ValueError, match='methods: .*"mine [0-9a-f]{16}".* there'):
+        judge(tmp_path, scenes, methods=[method(2)])
+    assert judge(tmp_path, list(DigitScenes(2)), methods=[method(1)]).images == 2
 
 
 def test_a_full_disk_keeps_what_was_written(tmp_path):
@@ -228,10 +247,12 @@ def test_a_full_disk_keeps_what_was_written(tmp_path):
 
 
 class Damaged(DigitScenes):
-    """Every third scene cannot be read."""
+    """Some scenes cannot be read."""
+
+    broken = (1, 4)
 
     def __getitem__(self, index):
-        if index % 3 == 1:
+        if index in self.broken:
             raise ValueError(f"Expected image to be an image, but got the empty file {index}.png.")
         return super().__getitem__(index)
 
@@ -244,6 +265,107 @@ def test_an_image_that_cannot_be_read_is_counted_and_skipped(tmp_path):
     assert "1.png" in (tmp_path / "report.json").read_text()
     with pytest.raises(ValueError, match=r"1\.png"):
         judge(tmp_path / "strict", Damaged(6), strict=True)
+
+
+def test_an_image_that_was_skipped_is_tried_again(tmp_path, monkeypatch):
+    methods = ["grad-cam", slow]
+    first = judge(tmp_path / "mended", Damaged(6), methods=methods)
+    assert (first.images, list(first.totals.skipped)) == (4, [1, 4])
+    monkeypatch.setattr(Damaged, "broken", (4,))
+    second = judge(tmp_path / "mended", Damaged(6), methods=methods)
+    assert (second.images, list(second.totals.skipped)) == (5, [4])
+    monkeypatch.setattr(Damaged, "broken", ())
+    third = judge(tmp_path / "mended", Damaged(6), methods=methods, strict=True)
+    assert (third.images, third.totals.skipped) == (6, {})
+    judge(tmp_path / "whole", Damaged(6), methods=methods)
+    assert numbers(tmp_path / "mended") == numbers(tmp_path / "whole")
+    found = [record for record in read_records(tmp_path / "mended") if "error" not in record]
+    keys = [(record["image"], record["method"]) for record in found]
+    assert len(keys) == len(set(keys)) == 2 * 6  # what was done is not done again
+
+
+def test_a_run_that_goes_on_strictly_stops_at_what_was_skipped(tmp_path):
+    judge(tmp_path, Damaged(6), methods=["grad-cam"])
+    before = numbers(tmp_path)
+    with pytest.raises(ValueError, match=r"1\.png"):
+        judge(tmp_path, Damaged(6), methods=["grad-cam"], strict=True)
+    judge(tmp_path, Damaged(6), methods=["grad-cam"])
+    assert numbers(tmp_path) == before
+
+
+# Methods that fail
+
+UNLUCKY = []
+
+
+def unlucky(model, layer, image, target):
+    """The mean map; it fails on the images in ``UNLUCKY``."""
+    if any(torch.equal(image, one) for one in UNLUCKY):
+        raise RuntimeError("svd did not converge")
+    return layer(image).mean(dim=1)
+
+
+def fails_on(monkeypatch, *scenes):
+    """Choose the images on which the method fails."""
+    shown = [Preparation(64).normalize(scene.image)[None] for scene in scenes]
+    monkeypatch.setitem(globals(), "UNLUCKY", shown)
+
+
+def test_a_method_that_fails_on_one_image_is_counted_and_tried_again(tmp_path, monkeypatch):
+    scenes = DigitScenes(4)
+    failed = {2: (scenes[2].name, "RuntimeError: svd did not converge")}
+    fails_on(monkeypatch, scenes[2])
+    for _ in range(2):  # again with nothing else left to do
+        report = judge(tmp_path / "mended", scenes, methods=["grad-cam", unlucky])
+        assert report.images == report.totals.done == 4
+        assert report.totals.failed == {"grad-cam": {}, "unlucky": failed}
+        assert [report.totals.methods[name].images for name in report.methods] == [4, 3]
+        assert numbers(tmp_path / "mended")["failed"]["unlucky"]["images"] == 1
+    with pytest.raises(RuntimeError, match=f"unlucky on {scenes[2].name}: svd did not converge"):
+        judge(tmp_path / "mended", scenes, methods=["grad-cam", unlucky], strict=True)
+    fails_on(monkeypatch)
+    report = judge(tmp_path / "mended", scenes, methods=["grad-cam", unlucky], strict=True)
+    assert report.totals.failed == {"grad-cam": {}, "unlucky": {}}
+    judge(tmp_path / "whole", scenes, methods=["grad-cam", unlucky])
+    assert numbers(tmp_path / "mended") == numbers(tmp_path / "whole")
+
+
+def test_a_method_that_fails_on_the_first_image_stops_the_run(tmp_path, monkeypatch):
+    scenes = DigitScenes(3)
+    fails_on(monkeypatch, scenes[0])
+    with pytest.raises(RuntimeError, match=f"unlucky on {scenes[0].name}: svd did not converge"):
+        judge(tmp_path, scenes, methods=["grad-cam", unlucky])
+    assert [record["method"] for record in read_records(tmp_path)] == ["grad-cam"]
+    fails_on(monkeypatch)
+    assert judge(tmp_path, scenes, methods=["grad-cam", unlucky]).images == 3
+    keys = [(record["image"], record["method"]) for record in read_records(tmp_path)]
+    assert len(keys) == len(set(keys)) == 6
+
+
+def test_an_image_that_the_model_fails_on_is_skipped(tmp_path):
+    """Also when it is all that a run has left to do."""
+    scenes = list(DigitScenes(3))
+    scenes[1] = Scene(scenes[1].image * 0, scenes[1].labels, name="black")
+    black = Preparation(64).normalize(scenes[1].image)[None]
+
+    def judged():
+        net = digit_net()
+        hidden = net[0].register_forward_pre_hook(
+            lambda _, args: args[0] * float("nan") if torch.equal(args[0], black) else None
+        )
+        report = evaluate(
+            net, "1", scenes, ["grad-cam"], ["energy"], output=tmp_path,
+            preparation=Preparation(64), progress=False,
+        )  # fmt: skip
+        hidden.remove()
+        return report
+
+    for _ in range(2):
+        report = judged()
+        assert report.images == 2
+        [(image, (name, error))] = report.totals.skipped.items()
+        assert (image, name) == (1, "black")
+        assert error.startswith("ValueError: Expected the model's output to be finite")
 
 
 def test_an_image_without_a_label_is_counted():
@@ -280,12 +402,30 @@ def test_labels_that_are_not_the_models(tmp_path):
     assert report.images == 2
 
 
+@pytest.mark.parametrize("loaded", [True, False])
+@pytest.mark.parametrize("explained", ["truth", "predicted", "top"])
+def test_class_names_are_those_of_what_is_explained(tmp_path, loaded, explained):
+    """The dataset's names are the model's only where its labels are."""
+    names = [f"class {number}" for number in range(10)]
+    for categories in (names, None) if loaded else (None,):
+        folder = tmp_path / str(bool(categories))
+        model = LoadedModel("mine", digit_net(), str, categories) if loaded else digit_net()
+        report = evaluate(
+            model, "1", DigitScenes(1), ["grad-cam"], ["energy"], output=folder,
+            explained=explained, preparation=Preparation(64), probability="sigmoid",
+            progress=False,
+        )  # fmt: skip
+        digits = DigitScenes(1).classes if explained == "truth" else None
+        assert report.facts["categories"] == (categories or digits)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
         ({"methods": []}, ValueError, "methods to be at least one method"),
         ({"methods": ["gradcam", "gradcam"]}, ValueError, "'gradcam' more than once"),
         ({"methods": ["clustercam"]}, ValueError, "cluster-cam"),
+        ({"metrics": ["mean-iou"]}, ValueError, "or among .*, segmentation, .* got 'mean-iou'"),
         ({"metrics": ["drop"]}, ValueError, "metrics to be 'all' or among average-drop"),
         ({"explained": "all"}, ValueError, "explained to be one of 'truth'"),
         ({"probability": "softmax"}, ValueError, "probability to be one of"),

@@ -19,15 +19,17 @@ from captum_cluster._checks import check_finite, describe, expected
 from captum_cluster.data import Preparation, Scene
 from captum_cluster.evaluation.layers import find_layer
 from captum_cluster.evaluation.registry import Run, run_method
+from captum_cluster.evaluation.running.cases import Case
 from captum_cluster.evaluation.running.entries import Entry
-from captum_cluster.evaluation.running.measures import Case, Metric, encode_sums
+from captum_cluster.evaluation.running.measures import Metric, encode_sums
 from captum_cluster.evaluation.running.passes import CURVES, SharedPasses
 from captum_cluster.functional.attribution import read_scores, saliency
 from captum_cluster.functional.attribution.scoring import rows_per_pass
 from captum_cluster.functional.metrics import perturbation_steps
 
 _THUMBNAIL = 56
-_SHOWN_LABELS = 4
+_SHOWN_LABELS = 2
+_MODEL = "the model"
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,20 @@ class Examiner:
     Args:
         model: In evaluation mode.
         settings: What is done.
+        strict: Let every error out. Otherwise what fails where it has worked before is a record.
+        worked: Names of entries that have worked before, in a run that goes on.
     """
 
-    def __init__(self, model: nn.Module, settings: Settings) -> None:
-        self._model, self._settings = model, settings
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Settings,
+        *,
+        strict: bool = False,
+        worked: Collection[str] = (),
+    ) -> None:
+        self._model, self._settings, self._strict = model, settings, strict
+        self._worked = {_MODEL, *worked} if worked else set()
         first = next(model.parameters(), torch.empty(0))
         self._device, self._dtype = first.device, first.dtype
         self._layers: dict[str, list[nn.Module]] = {}
@@ -82,7 +94,8 @@ class Examiner:
     ) -> Iterator[dict[str, Any]]:
         """Yield the record of each of some methods for one image.
 
-        An image without a label to explain gives one record that says so.
+        An image without a label to explain gives one record that says so; so does one for which
+        the model or a method fails that has worked before.
 
         Args:
             position: Its index in the dataset.
@@ -91,30 +104,51 @@ class Examiner:
 
         Raises:
             ValueError: The dataset's labels are not the model's outputs.
+            Exception: The model or a method fails that has never worked, or with ``strict``.
         """
         prepared = self._settings.preparation.prepare(scene)
         image = self._settings.preparation.normalize(prepared.image)[None]
         image = image.to(self._device, self._dtype)
-        whole = self._read(image)[0]
-        targets, present = self._labels(prepared, whole)
         record: dict[str, Any] = {"image": position, "name": scene.name}
+        try:
+            passes = self._passes(image)
+            targets, present = self._labels(prepared, passes.whole)
+            if len(targets) and CURVES in self._settings.wants:
+                passes = dataclasses.replace(passes, bare=self._baseline(image))
+        except LabelsError:
+            raise
+        except Exception as error:
+            yield {**record, "error": self._failed(_MODEL, scene, error)}
+            return
+        self._worked.add(_MODEL)
         if not len(targets):
             yield {**record, "empty": True}
             return
         record["targets"], record["labels"] = targets.tolist(), int(present.sum())
-        record["before"] = whole[targets].tolist()
-        passes = SharedPasses(
-            self._read,
-            image,
-            whole,
-            self._baseline(image) if CURVES in self._settings.wants else whole,
-            self._settings.rows or rows_per_pass(image),
-            self._settings.baseline,
-        )
+        record["before"] = passes.whole[targets].tolist()
         for entry in self._settings.entries:
-            if entry.name in methods:
+            if entry.name not in methods:
+                continue
+            try:
                 run = self._run(entry, image, targets, present)
-                yield {**record, **self._record(entry, run, prepared, passes, targets, present)}
+                found = self._record(entry, run, prepared, passes, targets, present)
+                self._worked.add(entry.name)
+            except Exception as error:
+                found = {"method": entry.name, "error": self._failed(entry.name, scene, error)}
+            yield {**record, **found}
+
+    def _passes(self, image: Tensor) -> SharedPasses:
+        """Return what all methods share of an image; until it is asked for, whole is bare too."""
+        whole = self._read(image)[0]
+        rows = self._settings.rows or rows_per_pass(image)
+        return SharedPasses(self._read, image, whole, whole, rows, self._settings.baseline)
+
+    def _failed(self, what: str, scene: Scene, error: Exception) -> str:
+        """Return what is said of an error; raise it where it must not be passed over."""
+        text = f"{what} on {scene.name or 'an image'}: {error}"
+        if self._strict or what not in self._worked or isinstance(error, MemoryError):
+            raise _renamed(error, text) from error
+        return f"{type(error).__name__}: {error}"
 
     def _read(self, images: Tensor) -> Tensor:
         """Return the probabilities (M,L) of images (M,c,H,W)."""
@@ -196,9 +230,21 @@ class Examiner:
             "thumbnails": [thumbnail(one) for one in marks[:_SHOWN_LABELS]],
         }
         if answers.deletion is not None and answers.insertion is not None:
+            found["shares"] = [step / steps[-1] for step in steps]
             found["deletion"] = answers.deletion.double().mean(dim=0).tolist()
             found["insertion"] = answers.insertion.double().mean(dim=0).tolist()
         return found
+
+
+def _renamed(error: Exception, text: str) -> Exception:
+    """Return an error of the same type with another text, where the type takes one."""
+    try:
+        renamed = type(error)(text)
+    except Exception:  # a constructor of other arguments may raise anything
+        return RuntimeError(text)
+    kept = any(text in str(one) for one in (renamed, *renamed.args))
+    # A generator must not raise StopIteration.
+    return renamed if kept and not isinstance(error, StopIteration) else RuntimeError(text)
 
 
 class LabelsError(ValueError):

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
 import os
 import re
+import reprlib
+import types
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from captum_cluster._checks import describe, expected
+from captum_cluster.data import SceneDataset
 from captum_cluster.evaluation.custom import custom_name
 from captum_cluster.evaluation.running.records import read_records
 
 _NAME = "run.json"
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_EMPTY = types.CellType()
 
 
 def state_digest(model: nn.Module) -> str:
@@ -39,8 +45,7 @@ def state_digest(model: nn.Module) -> str:
         digest.update(name.encode())
         if isinstance(value, Tensor):
             digest.update(f"{tuple(value.shape)} {value.dtype}".encode())
-            raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-            digest.update(raw.numpy().tobytes())
+            digest.update(_bytes(value))
         else:
             digest.update(json.dumps(plain(value)).encode())
     return digest.hexdigest()[:16]
@@ -65,28 +70,98 @@ def plain(value: Any) -> Any:
         return sorted((plain(one) for one in value), key=json.dumps)
     if isinstance(value, (Tensor, np.ndarray)):
         kind = "tensor" if isinstance(value, Tensor) else "array"
-        return f"{kind} {hashlib.sha256(repr(value.tolist()).encode()).hexdigest()[:16]}"
+        shown = f"{tuple(value.shape)} {value.dtype} ".encode()
+        return f"{kind} {hashlib.sha256(shown + _bytes(value)).hexdigest()[:16]}"
     if isinstance(value, functools.partial):
         return {"partial": plain([value.func, value.args, value.keywords])}
+    if isinstance(value, types.MethodType):
+        return plain(value.__func__)
+    if isinstance(value, types.FunctionType):
+        return _function(value)
     if callable(value) and hasattr(value, "__name__"):
         return custom_name(value)
     return _ADDRESS.sub("", repr(value))
 
 
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(plain(value)).encode()).hexdigest()[:16]
+
+
+def _bytes(value: Tensor | NDArray[Any]) -> bytes:
+    if isinstance(value, np.ndarray):
+        # The bytes of objects are their addresses.
+        return (
+            json.dumps(plain(value.tolist())).encode() if value.dtype.hasobject else value.tobytes()
+        )
+    raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return raw.numpy().tobytes()
+
+
+@reprlib.recursive_repr("itself")  # a function within another one may call itself
+def _function(function: Any) -> str:
+    """Return the name of a function and what it does, so that an edited one is another.
+
+    Its code, defaults and closure count; what it calls does not.
+    """
+    cells = [cell.cell_contents for cell in function.__closure__ or () if cell != _EMPTY]
+    bound = [function.__defaults__, function.__kwdefaults__, cells]
+    return f"{custom_name(function)} {_digest([_code(function.__code__), bound])}"
+
+
+def _code(code: types.CodeType) -> list[Any]:
+    constants = [_code(one) if isinstance(one, types.CodeType) else one for one in code.co_consts]
+    # The names of parameters count: a method is told the labels by one.
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return [code.co_code.hex(), code.co_names, parameters, constants]
+
+
 def describe_dataset(dataset: Any) -> dict[str, Any]:
-    """Return what tells one dataset from another: class, length, and its simple attributes.
+    """Return what tells one dataset from another: class, length, attributes, a digest of all.
+
+    Of our datasets the digest is of all that they know (files, labels, boxes, options), of a list
+    of scenes of every value, of others of their public attributes.
 
     Example:
-        >>> describe_dataset([1, 2])
-        {'class': 'list', 'length': 2}
+        >>> found = describe_dataset([1, 2])
+        >>> found["class"], found["length"]
+        ('list', 2)
     """
+    known = _known(dataset)
     simple = (str, bool, int, float, os.PathLike, type(None))
-    known = {
-        name: plain(value)
-        for name, value in sorted(getattr(dataset, "__dict__", {}).items())
-        if isinstance(value, simple) and not name.startswith("_")
+    shown = known if isinstance(known, Mapping) else {}
+    return {
+        "class": type(dataset).__name__,
+        "length": len(dataset),
+        **{
+            name: plain(one)
+            for name, one in sorted(shown.items())
+            if isinstance(one, simple) and not name.startswith("_")
+        },
+        "digest": _digest(_opened(known)),
     }
-    return {"class": type(dataset).__name__, "length": len(dataset), **known}
+
+
+def _known(dataset: Any) -> Any:
+    if isinstance(dataset, SceneDataset):
+        return dataset.facts()
+    if isinstance(dataset, (list, tuple)):
+        return list(dataset)
+    shown = getattr(dataset, "__dict__", {})
+    return {name: one for name, one in shown.items() if not name.startswith("_")}
+
+
+def _opened(value: Any) -> Any:
+    """Return a value with the datasets and dataclasses in it opened up to what they hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _opened(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_opened(one) for one in value]
+    if isinstance(value, SceneDataset):
+        return {type(value).__name__: _opened(value.facts())}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        held = {one.name: _opened(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {type(value).__name__: held}
+    return value
 
 
 def enter(directory: Path, facts: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from captum_cluster._checks import LayerError
 from captum_cluster.data import DigitScenes, Preparation, Scene
 from captum_cluster.evaluation.registry import run_method
+from captum_cluster.evaluation.running.cases import Case
 from captum_cluster.evaluation.running.entries import Entry, method_entries
 from captum_cluster.evaluation.running.examination import (
     Examiner,
@@ -22,7 +23,12 @@ from captum_cluster.evaluation.running.examination import (
     decode_thumbnail,
     thumbnail,
 )
-from captum_cluster.evaluation.running.measures import METRICS, Case, choose_metrics, encode_sums
+from captum_cluster.evaluation.running.measures import (
+    METRICS,
+    Metric,
+    choose_metrics,
+    encode_sums,
+)
 from captum_cluster.evaluation.running.passes import Answers
 from captum_cluster.functional.attribution import saliency
 from captum_cluster.functional.metrics import (
@@ -132,7 +138,8 @@ def by_hand(net, scene, method, baseline=0.0):
         "finite": True,
         "marked": [bool(one.max() > 0) for one in marks],
         "sums": {name: encode_sums(one) for name, one in sums.items() if one is not None},
-        "thumbnails": [thumbnail(one) for one in marks[:4]],
+        "thumbnails": [thumbnail(one) for one in marks[:2]],
+        "shares": [step / steps[-1] for step in steps],
         "deletion": deletion.mean(dim=0).tolist(),
         "insertion": insertion.mean(dim=0).tolist(),
     }
@@ -203,7 +210,7 @@ def test_an_image_with_boxes_alone(net):
     assert_like(
         record["before"], probabilities(net, prepared(scene, preparation))[0][[2, 7]].tolist()
     )
-    missing = {"object-iou", "mean-iou", "pixel-f-score"}
+    missing = {"object-iou", "segmentation"}
     assert set(record["sums"]) == set(METRICS) - missing
     assert record["sums"]["energy"]["pairs"] == 1  # label 7 has no box
     assert record["sums"]["localization-error"]["skipped"] == 1
@@ -252,8 +259,7 @@ def test_only_the_methods_asked_for(net, scenes):
 def test_only_the_metrics_asked_for(net, scenes):
     [record] = records(net, scenes[0], metrics=choose_metrics(["energy", "average-drop"]))
     assert list(record["sums"]) == ["average-drop", "energy"]
-    assert "deletion" not in record
-    assert "insertion" not in record
+    assert not {"shares", "deletion", "insertion"} & set(record)
     assert settings(metrics=choose_metrics("energy")).wants == frozenset()
     assert settings(metrics=choose_metrics("overall")).wants == {"curves"}
     assert settings(metrics=ALL).wants == {"masked", "complement", "curves"}
@@ -364,7 +370,7 @@ def test_the_labels_predicted(net, scenes):
     assert record["labels"] == len(predicted)
     image = prepared(scenes[0])
     maps = run_method("minmax-grad-cam", net, net.relu2, image, predicted, labels=predicted).maps[0]
-    assert record["thumbnails"] == [thumbnail(one) for one in saliency(maps, (48, 48))[:4]]
+    assert record["thumbnails"] == [thumbnail(one) for one in saliency(maps, (48, 48))[:2]]
     # Only labels that are both explained and annotated have a place.
     both = set(predicted) & set(scenes[0].present)
     sums = record["sums"].get("energy", {"pairs": 0})
@@ -415,7 +421,7 @@ def test_labels_that_are_not_the_models(net, scenes, count):
     for explained in ("top", "predicted"):
         [record] = records(net, scene, explained=explained)
         located = {"energy", "pointing-game", "localization-error", "object-iou"}
-        assert not {*located, "mean-iou", "pixel-f-score"} & set(record["sums"])
+        assert not {*located, "segmentation"} & set(record["sums"])
         assert "best-object" in record["sums"]
 
 
@@ -447,6 +453,7 @@ def test_models_that_give_no_logits(scenes, change, got):
     with pytest.raises(ValueError, match="logits") as raised:
         records(Gives(change).eval(), scenes[0], layer="net.relu2")
     assert str(raised.value) == (
+        f"the model on {scenes[0].name}: "
         f"Expected the model to give logits of shape (1,L) for 1 images, but got {got}."
     )
 
@@ -505,14 +512,252 @@ def test_an_all_zero_map(net, scenes):
         assert flat["marked"] == record["marked"]
 
 
-def test_what_a_method_raises_is_let_through(net, scenes):
-    def broken(model, layer, image, target):
-        raise KeyError("of its own")
+# What fails
 
-    with pytest.raises(KeyError, match="of its own"):
-        records(net, scenes[0], broken)
-    with pytest.raises(TypeError, match="among n_clusters"):
+
+def failing(error, on=()):
+    """A method that raises an error on some images, by their place in the order of calls."""
+    seen = []
+
+    def method(model, layer, image, target):
+        if not any(torch.equal(image, one) for one in seen):
+            seen.append(image)
+        if not on or len(seen) - 1 in on:
+            raise error
+        return image[0, 0]
+
+    return {"method": method, "name": "failing"}
+
+
+class TwoArgumentsError(Exception):
+    def __init__(self, code, path):
+        super().__init__(code, path)
+        self.code, self.path = code, path
+
+    def __str__(self):
+        return f"{self.code} at {self.path}"
+
+
+class OfANumberError(ValueError):
+    def __init__(self, code):
+        super().__init__(f"code {int(code)}")
+
+
+class FromATableError(Exception):
+    def __init__(self, code):
+        super().__init__({"a": "full", "b": "empty"}[code])
+
+
+class AlwaysTheSameError(Exception):
+    def __init__(self, *args):
+        super().__init__("of its own")
+
+
+class WithoutInitError(OSError):
+    pass
+
+
+ERRORS = [
+    (KeyError("of its own"), KeyError, "'of its own'"),
+    (WithoutInitError(5, "broken"), WithoutInitError, "[Errno 5] broken"),
+    (LayerError("no such layer"), LayerError, "no such layer"),
+    (LabelsError("no such label"), LabelsError, "no such label"),
+    (torch.OutOfMemoryError("out of memory"), torch.OutOfMemoryError, "out of memory"),
+    (StopIteration("the end"), RuntimeError, "the end"),  # a generator must not raise it
+    (AssertionError(), AssertionError, ""),
+    (TwoArgumentsError(3, "a.png"), RuntimeError, "3 at a.png"),
+    (OfANumberError(7), RuntimeError, "code 7"),
+    (FromATableError("a"), RuntimeError, "full"),
+    (AlwaysTheSameError(), RuntimeError, "of its own"),
+    (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), RuntimeError, "'utf-8' codec can't decode"),
+]
+KINDS = [type(error).__name__ for error, _, _ in ERRORS]
+
+
+@pytest.mark.parametrize(("error", "kind", "text"), ERRORS, ids=KINDS)
+def test_what_never_worked_is_an_error_of_its_type_that_names_the_image(
+    net, scenes, error, kind, text
+):
+    with pytest.raises(kind) as raised:
+        records(net, scenes[0], failing(error))
+    assert raised.type is kind
+    said = f"failing on {scenes[0].name}: {text}"
+    assert any(said in str(one) for one in (raised.value, *raised.value.args))
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(("error", "kind", "text"), ERRORS, ids=KINDS)
+def test_what_has_worked_before_is_a_record(net, scenes, error, kind, text):
+    methods = ["grad-cam", failing(error, on={1}), "gradcam"]
+    names, metrics = ["grad-cam", "failing", "gradcam"], choose_metrics("energy")
+    examiner = Examiner(net, settings(*methods, metrics=metrics))
+    found = [
+        list(examiner.records_of(position, scene, names))
+        for position, scene in enumerate(scenes[:3])
+    ]
+    assert [[one["method"] for one in image] for image in found] == [names] * 3
+    errors = [[one.get("error") for one in image] for image in found]
+    said = errors[1][1]
+    assert said.startswith(f"{type(error).__name__}: {text}")
+    assert errors == [[None] * 3, [None, said, None], [None] * 3]
+    failed = found[1][1]
+    assert (failed["image"], failed["name"]) == (1, scenes[1].name)
+    assert not {"sums", "seconds", "marked", "thumbnails"} & set(failed)
+    json.dumps(failed, allow_nan=False)
+    # The others are judged as if it were not there.
+    alone = Examiner(net, settings("gradcam", metrics=metrics))
+    [expected] = alone.records_of(1, scenes[1], ["gradcam"])
+    assert without_time(found[1][2]) == without_time(expected)
+
+
+def failure_of_second(net, scenes, entry, **given):
+    """The error of one method on the second image, which has worked on the first."""
+    examiner = Examiner(net, settings(entry, metrics=choose_metrics("energy")), **given)
+    [first] = examiner.records_of(0, scenes[0], ["failing"])
+    assert "error" not in first
+    return list(examiner.records_of(1, scenes[1], ["failing"]))
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_strict_lets_every_error_out(net, scenes, strict):
+    entry = failing(KeyError("mine"), on={1})
+    if not strict:
+        [found] = failure_of_second(net, scenes, entry)
+        assert found["error"] == "KeyError: 'mine'"
+        return
+    with pytest.raises(KeyError, match=f"failing on {scenes[1].name}: 'mine'"):
+        failure_of_second(net, scenes, entry, strict=True)
+
+
+def test_a_lack_of_memory_is_never_passed_over(net, scenes):
+    with pytest.raises(MemoryError, match=f"failing on {scenes[1].name}: none left"):
+        failure_of_second(net, scenes, failing(MemoryError("none left"), on={1}))
+
+
+def test_an_interrupt_is_no_failure(net, scenes):
+    with pytest.raises(KeyboardInterrupt, match="^$"):
+        failure_of_second(net, scenes, failing(KeyboardInterrupt(), on={1}))
+
+
+def test_each_method_must_have_worked_itself(net, scenes):
+    broken = {**failing(KeyError("mine")), "name": "other"}
+    examiner = Examiner(net, settings("grad-cam", broken, metrics=choose_metrics("energy")))
+    assert len(list(examiner.records_of(0, scenes[0], ["grad-cam"]))) == 1
+    found = examiner.records_of(1, scenes[1], ["grad-cam", "other"])
+    assert next(found)["method"] == "grad-cam"
+    with pytest.raises(KeyError, match=f"other on {scenes[1].name}"):
+        next(found)
+
+
+def test_what_worked_in_the_run_before_has_worked(net, scenes):
+    chosen = settings("grad-cam", failing(KeyError("mine")), metrics=choose_metrics("energy"))
+    examiner = Examiner(net, chosen, worked={"failing"})
+    [found] = examiner.records_of(0, scenes[0], ["failing"])
+    assert found["error"] == "KeyError: 'mine'"
+    with pytest.raises(KeyError, match="failing on "):
+        list(Examiner(net, chosen).records_of(0, scenes[0], ["failing"]))
+    with pytest.raises(KeyError, match="failing on "):
+        strict = Examiner(net, chosen, worked={"failing"}, strict=True)
+        list(strict.records_of(0, scenes[0], ["failing"]))
+
+
+def test_metrics_and_options_that_fail_are_failures_of_the_method(net, scenes):
+    with pytest.raises(TypeError, match=r"cluster-cam on .*: Expected .* among n_clusters"):
         records(net, scenes[0], {"method": "cluster-cam", "options": {"clusters": 3}})
+    calls = []
+
+    def update(case):
+        calls.append(case)
+        if len(calls) == 2:
+            raise ZeroDivisionError("no pixel")
+
+    metrics = {"mine": Metric((), update, lambda sums: [])}
+    examiner = Examiner(net, settings("grad-cam", "gradcam", metrics=metrics))
+    assert [one["sums"] for one in examiner.records_of(0, scenes[0], ["grad-cam"])] == [{}]
+    [found] = examiner.records_of(1, scenes[1], ["grad-cam"])
+    assert found["error"] == "ZeroDivisionError: no pixel"
+
+
+def with_pixels(scene, value):
+    return Scene(torch.full_like(scene.image, value), scene.labels, name=scene.name)
+
+
+class Picky(nn.Module):
+    """A model that fails on images of one colour, with an error or without a number."""
+
+    def __init__(self, error=None, size=(48, 48)):
+        super().__init__()
+        self.net, self.error, self.size = SmallNet(num_classes=10).float().eval(), error, size
+
+    def forward(self, x):
+        flat = (x.amax(dim=(2, 3)) == x.amin(dim=(2, 3))).all(dim=1)
+        if x.shape[2:] != self.size or not flat.any():
+            return self.net(x)
+        if self.error is not None:
+            raise self.error
+        return self.net(x).masked_fill(flat[:, None], float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "ValueError: Expected the model's output to be finite, but got NaN"),
+        (TwoArgumentsError(3, "a"), "TwoArgumentsError: 3 at a"),
+    ],
+)
+def test_a_model_that_fails_on_one_image(scenes, error, said):
+    given = {"layer": "net.relu2", "metrics": choose_metrics("energy")}
+    net, methods = Picky(error).eval(), ["grad-cam", "gradcam"]
+    nothing = with_pixels(scenes[1], 0.0)
+    examiner = Examiner(net, settings(*methods, **given))
+    found = [
+        list(examiner.records_of(position, scene, methods))
+        for position, scene in enumerate([scenes[0], nothing, scenes[2]])
+    ]
+    assert [len(image) for image in found] == [2, 1, 2]
+    [failed] = found[1]
+    assert failed.pop("error").startswith(said)
+    assert failed == {"image": 1, "name": scenes[1].name}
+    kind = ValueError if error is None else RuntimeError
+    [again] = Examiner(net, settings(*methods, **given), worked=["gradcam"]).records_of(
+        1, nothing, methods
+    )
+    assert again.pop("error").startswith(said)
+    for strict, first in ((False, nothing), (True, scenes[0])):
+        examiner = Examiner(net, settings(*methods, **given), strict=strict)
+        with pytest.raises(kind, match=f"the model on {scenes[1].name}: "):
+            for scene in (first, nothing):
+                list(examiner.records_of(0, scene, methods))
+
+
+def test_a_bare_baseline_that_the_model_fails_on(scenes):
+    """The baseline of another size is first passed in the middle of a run."""
+    given = {"layer": "net.relu2", "metrics": choose_metrics("overall"), "baseline": 0.5}
+    net = Picky(KeyError("bare"), size=(16, 8)).eval()
+    examiner = Examiner(net, settings("grad-cam", **given))
+    [first] = examiner.records_of(0, scenes[0], ["grad-cam"])
+    assert "error" not in first
+    other = Scene(scenes[1].image[:, :16, :8], scenes[1].labels, name="other")
+    [found] = examiner.records_of(1, other, ["grad-cam"])
+    assert found == {"image": 1, "name": "other", "error": "KeyError: 'bare'"}
+    unlabelled = with_labels(other, [])
+    assert list(examiner.records_of(2, unlabelled, ["grad-cam"])) == [
+        {"image": 2, "name": "other", "empty": True}
+    ]
+
+
+def test_labels_that_are_not_the_models_stop_a_run_at_any_image(net, scenes):
+    examiner = Examiner(net, settings("grad-cam", metrics=choose_metrics("energy")))
+    assert len(list(examiner.records_of(0, scenes[0], ["grad-cam"]))) == 1
+    other = Scene(scenes[1].image, torch.ones(3, dtype=torch.bool), name="other")
+    with pytest.raises(LabelsError, match="^Expected the dataset to have the model's 10 labels"):
+        list(examiner.records_of(1, other, ["grad-cam"]))
+
+
+def test_a_scene_without_a_name_in_an_error(net, scenes):
+    scene = Scene(scenes[0].image, scenes[0].labels)
+    with pytest.raises(KeyError, match="failing on an image: 'mine'"):
+        records(net, scene, failing(KeyError("mine")))
 
 
 # Layers, options, transforms
@@ -631,7 +876,8 @@ def test_thumbnails_of_half_precision_and_of_views():
     np.testing.assert_array_equal(decode_thumbnail(thumbnail(marks)), expected.numpy())
 
 
-def test_four_labels_are_shown(net, scenes):
-    [record] = records(net, with_labels(scenes[0], range(6)))
-    assert len(record["thumbnails"]) == 4
-    assert len(record["marked"]) == len(record["targets"]) == len(record["before"]) == 6
+@pytest.mark.parametrize(("count", "shown"), [(1, 1), (2, 2), (6, 2)])
+def test_two_labels_are_shown(net, scenes, count, shown):
+    [record] = records(net, with_labels(scenes[0], range(count)))
+    assert len(record["thumbnails"]) == shown
+    assert len(record["marked"]) == len(record["targets"]) == len(record["before"]) == count

@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,6 @@ import torch
 from torch import nn
 
 from captum_cluster.evaluation.running.fingerprint import (
-    describe_dataset,
     enter,
     plain,
     saved_facts,
@@ -24,6 +25,7 @@ from captum_cluster.evaluation.running.fingerprint import (
 from captum_cluster.evaluation.running.records import Records
 from tests.helpers.nets import SmallNet
 
+ROOT = Path(__file__).resolve().parents[3]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="starts processes by fork")
 
 
@@ -197,11 +199,9 @@ class Shown(Doubled):
         (torch.float32, "torch.float32"),
         (torch.device("cpu"), "device(type='cpu')"),
         (torch.relu, "relu"),
-        (scale, "scale"),
-        (lambda x: x, "<lambda>"),
         (Doubled, "Doubled"),
         (Shown(3), "Shown(3)"),
-        (functools.partial(scale, by=2), {"partial": ["scale", [], {"by": 2}]}),
+        (functools.partial(torch.relu, by=2), {"partial": ["relu", [], {"by": 2}]}),
         (nn.Linear(2, 1), "Linear(in_features=2, out_features=1, bias=True)"),
         (nn.ReLU, "ReLU"),
         (np.float64(0.5), 0.5),
@@ -243,7 +243,13 @@ def test_tensors_and_arrays_are_told_apart_by_all_their_numbers():
     assert len({plain(one) for one in (large, other, large.reshape(2, 1000))}) == 3
     assert plain(large) == plain(large.clone().requires_grad_())
     assert len({plain(one) for one in (large.numpy(), other.numpy(), large)}) == 3
+    assert len({plain(one) for one in (large, large.double(), large.numpy().astype(int))}) == 3
+    assert plain(other.numpy().reshape(2, 1000).T) == plain(other.reshape(2, 1000).T.numpy())
+    assert plain(other.reshape(2, 1000).T) == plain(other.reshape(2, 1000).T.contiguous())
+    words = [np.array(text, dtype=object) for text in (["a", "b"], ["a", "b"], ["a", "c"])]
+    assert plain(words[0]) == plain(words[1]) != plain(words[2])
     assert plain(torch.tensor([1.5], dtype=torch.bfloat16)).startswith("tensor ")
+    assert plain(torch.tensor(2.0)) != plain(torch.tensor(3.0))
 
 
 def test_partials_are_told_apart_by_what_they_bind():
@@ -252,26 +258,141 @@ def test_partials_are_told_apart_by_what_they_bind():
     assert len({json.dumps(plain(one)) for one in partials}) == 4
 
 
-# Datasets
+# Functions
 
 
-class Folder:
-    def __init__(self):
-        self.root, self.size, self.empty = Path("pictures"), 64, None
-        self.classes, self.image, self._cache = ["a"], torch.zeros(3), 5
-
-    def __len__(self):
-        return 7
+def made(source):
+    """The function ``method`` that a source defines."""
+    names = {}
+    exec(source, names)
+    return names["method"]
 
 
-def test_a_dataset_by_its_simple_attributes():
-    found = describe_dataset(Folder())
-    expected = {"class": "Folder", "length": 7, "root": "pictures", "size": 64, "empty": None}
-    assert found == expected
-    assert describe_dataset((1, 2, 3)) == {"class": "tuple", "length": 3}
-    other = Folder()
-    other.size = 65
-    assert describe_dataset(other) != found
+METHOD = """
+def method(model, layer, image, target, by=2, *, low=0):
+    if target in {3, 5}:
+        return [step * 0.5 + low for step in range(by)]
+    return sorted(image.sum(), key=lambda one: one + 1)
+"""
+EDITS = [
+    ("step * 0.5", "step / 0.5"),
+    ("0.5", "0.25"),
+    ("{3, 5}", "{3, 6}"),
+    ("by=2", "by=3"),
+    ("by=2", "by='2'"),
+    ("low=0", "low=1"),
+    ("low=0", "low=None"),
+    ("image.sum()", "image.mean()"),
+    ("one + 1", "one + 2"),
+    ("range(by)", "range(target)"),
+    ("model, layer", "labels, layer"),  # a parameter of this name is told the labels
+    ("*, low", "low"),
+]
+
+
+def test_edited_functions_are_told_apart():
+    sources = [METHOD, *(METHOD.replace(old, new) for old, new in EDITS)]
+    assert len(set(sources)) == len(sources)
+    found = [plain(made(source)) for source in sources]
+    assert len(set(found)) == len(found)
+    for one in found:
+        name, digest = one.split(" ")
+        assert (name, len(digest)) == ("method", 16)
+        assert int(digest, 16) >= 0
+
+
+def test_a_function_is_the_same_wherever_it_stands():
+    moved = "import torch\n\n\n" + METHOD.replace("    if", "    # a comment\n\n    if")
+    assert plain(made(moved)) == plain(made(METHOD)) == plain(made(METHOD))
+    called = made(METHOD)
+    for _ in range(20):  # calls that the interpreter specialises
+        called(None, None, None, 3)
+    assert plain(called) == plain(made(METHOD))
+    renamed = made(METHOD.replace("def method", "def other") + "\nmethod = other\n")
+    assert plain(renamed).split(" ") == ["other", plain(called).split(" ")[1]]
+
+
+def closed_over(value):
+    def method(x):
+        return x * value
+
+    return method
+
+
+def test_functions_are_told_apart_by_what_they_close_over():
+    values = [1, 2, "1", None, [1], torch.zeros(2), torch.ones(2), scale, Shown(1), Shown(2)]
+    found = [plain(closed_over(value)) for value in values]
+    assert len(set(found)) == len(values)
+    assert [plain(closed_over(value)) for value in values] == found
+    assert plain(closed_over(closed_over(1))) != plain(closed_over(closed_over(2)))
+    assert plain(functools.partial(closed_over(1))) != plain(functools.partial(closed_over(2)))
+
+
+def test_a_function_may_close_over_nothing_yet():
+    def early():
+        def method(x):
+            return x * later
+
+        found = plain(method)
+        later = 2
+        return found, plain(method)
+
+    before, after = early()
+    assert before != after
+
+
+def calls_itself(by):
+    def method(x):
+        return method(x - by) if x > 0 else x
+
+    return method
+
+
+def call_each_other(by):
+    table = {}
+
+    def even(x):
+        return x == 0 or table["odd"](x - 1)
+
+    def odd(x):
+        return x != 0 and even(x - by)
+
+    table["odd"] = odd
+    return even
+
+
+@pytest.mark.parametrize("make", [calls_itself, call_each_other])
+def test_functions_that_call_themselves(make):
+    assert plain(make(1)) == plain(make(1))
+    assert plain(make(1)) != plain(make(2))
+
+
+def test_methods_of_objects_are_told_apart_by_their_code():
+    source = (
+        "class Judge:\n    def accept(self, x):\n        return x > {}\nmethod = Judge().accept"
+    )
+    found = [plain(made(source.format(number))) for number in (1, 2)]
+    assert found[0] != found[1]
+    assert found[0].startswith("accept ")
+    assert plain(made(source.format(1))) == found[0]
+
+
+def words(x, kinds=frozenset("abcdefgh")):
+    return [one for one in x if one in {"red", "green", "blue", "white"} or one in kinds]
+
+
+def test_functions_are_the_same_in_another_process():
+    """Sets have another order there."""
+    code = (
+        "from tests.evaluation.running.test_fingerprint import *;"
+        "print(plain(words), plain(closed_over({'red', 'green', 'blue'})), plain(calls_itself(2)))"
+    )
+    expected = [words, closed_over({"red", "green", "blue"}), calls_itself(2)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == " ".join(map(plain, expected)).split()
 
 
 # Directories

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from captum_cluster.data import Scene
+from captum_cluster.evaluation.running.cases import Case
 from captum_cluster.evaluation.running.measures import (
     METRICS,
-    Case,
     choose_metrics,
     encode_sums,
 )
@@ -108,8 +108,7 @@ CHECKED_IN = {
     "pointing-game": (["pointing-game"], [True], set()),
     "localization-error": (["localization-error"], [False], set()),
     "object-iou": (["object-iou"], [True], set()),
-    "mean-iou": (["mean-iou"], [True], set()),
-    "pixel-f-score": (["pixel-f-score"], [True], set()),
+    "segmentation": (["mean-iou", "pixel-f-score"], [True, True], set()),
     "multi-label": (
         [
             "multi-label-ic",
@@ -310,7 +309,7 @@ def test_object_iou_is_of_masks_alone():
 def test_perfect_and_worst_maps():
     truth = scene({1: MASKS[1], 4: MASKS[4]}, labels=presence({1, 4}))
     maps = torch.stack([MASKS[1], MASKS[4]]).float()
-    names = ("energy", "pointing-game", "object-iou", "localization-error", "mean-iou")
+    names = ("energy", "pointing-game", "object-iou", "localization-error", "segmentation")
     perfect = dataclasses.replace(random_case(truth, targets=(1, 4)), saliency=maps)
     worst = dataclasses.replace(perfect, saliency=maps.flip(0))
     nothing = dataclasses.replace(perfect, saliency=torch.zeros_like(maps))
@@ -318,7 +317,8 @@ def test_perfect_and_worst_maps():
     assert [values(name, [worst])[0] for name in names[:4]] == [0, 0, 0, 1]
     assert [values(name, [nothing])[0] for name in names[:4]] == [0, 0, 0, 1]
     background = 1 - (MASKS[1] | MASKS[4]).float().mean().item()
-    assert values("mean-iou", [nothing])[0] == pytest.approx(background / 3)
+    assert values("segmentation", [nothing])[0] == pytest.approx(background / 3)
+    assert values("segmentation", [perfect]) == [1, 1]
 
 
 # Segmentation
@@ -363,7 +363,7 @@ SEGMENTED = {
 
 @pytest.mark.parametrize("case", SEGMENTED.values(), ids=SEGMENTED.keys())
 def test_segmentation_of_a_few_labels_is_that_of_all(case):
-    sums = METRICS["mean-iou"].update(case)
+    sums = METRICS["segmentation"].update(case)
     expected = np.array(counts_of([case])).T
     for name, one in zip(("intersection", "predicted", "true"), expected, strict=True):
         assert sums[name].dtype == torch.int64
@@ -377,7 +377,7 @@ def test_segmentation_of_a_few_labels_is_that_of_all(case):
 
 def test_the_overlap_of_two_masks_goes_to_the_smaller():
     assert (MASKS[1] & MASKS[3]).sum() > 0
-    sums = METRICS["mean-iou"].update(SEGMENTED["all explained"])
+    sums = METRICS["segmentation"].update(SEGMENTED["all explained"])
     assert sums["true"][2] == MASKS[1].sum()
     assert sums["true"][4] == (MASKS[3] & ~MASKS[1]).sum()
 
@@ -385,8 +385,8 @@ def test_the_overlap_of_two_masks_goes_to_the_smaller():
 def test_mean_iou_and_f_score_of_all_images_together():
     cases = [case for name, case in SEGMENTED.items() if name != "no pixel annotated"]
     counts = counts_of(cases)
-    assert values("mean-iou", cases) == pytest.approx([place.mean_iou(counts)])
-    assert values("pixel-f-score", cases) == pytest.approx([place.mean_f_score(counts)])
+    expected = [place.mean_iou(counts), place.mean_f_score(counts)]
+    assert values("segmentation", cases) == pytest.approx(expected)
 
 
 def test_the_order_of_targets_does_not_matter():
@@ -436,8 +436,7 @@ def test_best_object(truth):
 
 # Missing ground truth
 
-PLACE = ("energy", "pointing-game", "localization-error", "object-iou", "mean-iou")
-PLACE = (*PLACE, "pixel-f-score")
+PLACE = ("energy", "pointing-game", "localization-error", "object-iou", "segmentation")
 BARE = scene(None)
 
 
@@ -450,7 +449,7 @@ def test_without_ground_truth_there_are_no_sums(name):
 
 @pytest.mark.parametrize("name", [name for name in METRICS if not METRICS[name].wants])
 def test_boxes_alone_are_no_masks(name):
-    masked = name in ("object-iou", "mean-iou", "pixel-f-score")
+    masked = name in ("object-iou", "segmentation")
     assert (METRICS[name].update(BOXED) is None) == masked
 
 
