@@ -61,7 +61,7 @@ class RunConfig:
     weights: str = "DEFAULT"
     layer: str | list[str] | None = None
     methods: list[Any] = field(default_factory=lambda: ["grad-cam", "cluster-cam"])
-    metrics: str | list[str] = "all"
+    metrics: str | list[Any] = "all"
     explained: str = "truth"
     probability: str | None = None
     preparation: str = "squash"

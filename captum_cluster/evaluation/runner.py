@@ -33,7 +33,7 @@ from captum_cluster.evaluation.running.fingerprint import (
     plain,
     state_digest,
 )
-from captum_cluster.evaluation.running.measures import choose_metrics
+from captum_cluster.evaluation.running.measures import choose_metrics, plain_metrics
 from captum_cluster.evaluation.running.processes import Process, in_processes
 from captum_cluster.evaluation.running.records import Records, read_records
 from captum_cluster.hooks import untouched
@@ -47,7 +47,7 @@ def evaluate(
     layer: LayerNames | None,
     dataset: SceneDataset | Sequence[Scene],
     methods: Sequence[MethodLike],
-    metrics: Sequence[str] | str = "all",
+    metrics: Sequence[str | Mapping[str, Any]] | str = "all",
     *,
     output: str | Path | None = None,
     explained: str = "truth",
@@ -79,8 +79,9 @@ def evaluate(
         dataset: Gives a ``Scene`` for each index; see ``captum_cluster.data``.
         methods: Names, classes of either host, functions, or mappings that give a method a name,
             options or layers of its own; see ``method_entries`` and ``custom_map``.
-        metrics: "all", or names of ``METRICS``. Those that the data have no ground truth for are
-            left out of the report.
+        metrics: "all", or names of ``METRICS``, or mappings that give a metric options; see
+            ``choose_metrics``. Those that the data have no ground truth for are left out of the
+            report.
         output: Directory of the results and the report; None: only the report is returned.
         explained: The labels explained, which are also those taken to be present: those that the
             image has ("truth"), those with a probability above 0.5 ("predicted", as in the paper
@@ -216,7 +217,7 @@ class _Run:
                 }
                 for entry in settings.entries
             ],
-            "metrics": list(settings.metrics),
+            "metrics": plain_metrics(settings.metrics),
             "explained": settings.explained,
             "probability": settings.probability,
             "preparation": plain(vars(settings.preparation)),

@@ -457,3 +457,13 @@ def test_datasets_that_are_refused():
 def test_a_layer_that_is_not_there():
     with pytest.raises(ValueError, match="layer"):
         evaluate(digit_net(), "conv9", DigitScenes(1), ["grad-cam"], preparation=Preparation(64))
+
+
+def test_metrics_with_options(tmp_path):
+    near = {"metric": "pointing-game", "options": {"tolerance": 90}}
+    report = judge(tmp_path, DigitScenes(4), methods=["grad-cam"], metrics=[near])
+    assert report.value("grad-cam", "pointing-game") == 1
+    plain = judge(None, DigitScenes(4), methods=["grad-cam"], metrics=["pointing-game"])
+    assert plain.value("grad-cam", "pointing-game") < 1
+    with pytest.raises(ValueError, match="metrics: "):
+        judge(tmp_path, DigitScenes(4), methods=["grad-cam"], metrics=["pointing-game"])

@@ -15,7 +15,7 @@ from scipy import sparse
 from captum_cluster._checks import expected
 from captum_cluster.evaluation.reporting.curves import CurveSums
 from captum_cluster.evaluation.reporting.image_sums import MetricSums, State
-from captum_cluster.evaluation.running.measures import METRICS
+from captum_cluster.evaluation.running.measures import Metric
 
 _ERRORS = 3
 
@@ -83,7 +83,7 @@ class Totals:
 
 
 def add_up(
-    records: Iterable[Mapping[str, Any]], methods: Sequence[str], metrics: Sequence[str]
+    records: Iterable[Mapping[str, Any]], methods: Sequence[str], metrics: Mapping[str, Metric]
 ) -> Totals:
     """Return what the records add up to, whatever their order.
 
@@ -94,16 +94,17 @@ def add_up(
     Args:
         records: See ``captum_cluster.evaluation.running.examination``; read once, none is kept.
         methods: The names of the run's methods.
-        metrics: The names of the run's metrics.
+        metrics: The run's metrics by name; see ``choose_metrics``.
 
     Raises:
         ValueError: A record is of another method.
 
     Example:
+        >>> from captum_cluster.evaluation.running.measures import METRICS
         >>> sums = {"average-drop": {"drop": 0.5, "pairs": 2}}
         >>> record = {"image": 3, "method": "m", "seconds": 1.0, "forwards": 1, "labels": 2,
         ...           "finite": True, "marked": [True, False], "sums": sums}
-        >>> totals = add_up([record, record], ["m"], ["average-drop"])
+        >>> totals = add_up([record, record], ["m"], METRICS)
         >>> totals.images, totals.methods["m"].unmarked
         (array([3]), 1)
         >>> totals.sums["average-drop"]["m"].of_images()
@@ -175,9 +176,9 @@ class _MethodReader:
         for name, encoded in sums.items():
             entries.setdefault(name, _Entries()).add(image, encoded)
 
-    def sums(self, metric: str, images: NDArray[np.int64]) -> MetricSums:
+    def sums(self, name: str, metric: Metric, images: NDArray[np.int64]) -> MetricSums:
         """Return the sums of a metric over all images (N,)."""
-        entries = self.entries[metric]
+        entries = self.entries[name]
         # Most models know many more classes than the images show: only those seen have a row, as
         # all means over classes leave the others out.
         seen = np.unique(
@@ -185,8 +186,8 @@ class _MethodReader:
             if any(not one.scalar for one in entries.values())
             else np.zeros(1, dtype=np.int64)
         )
-        states = {name: _state(one, images, seen) for name, one in entries.items()}
-        return MetricSums(METRICS[metric], states, np.isin(images, np.asarray(self.given[metric])))
+        states = {state: _state(one, images, seen) for state, one in entries.items()}
+        return MetricSums(metric, states, np.isin(images, np.asarray(self.given[name])))
 
     def totals(self) -> MethodTotals:
         """Return the means and counts."""
@@ -232,18 +233,18 @@ class _Reader:
             self.unread[image] = name, str(record["error"])
 
     def sums(
-        self, metrics: Sequence[str], images: NDArray[np.int64]
+        self, metrics: Mapping[str, Metric], images: NDArray[np.int64]
     ) -> dict[str, dict[str, MetricSums]]:
         """Return the sums by metric and method; metrics that no image has are left out."""
         found = {
-            metric: {
-                name: one.sums(metric, images)
-                for name, one in self.methods.items()
-                if metric in one.given
+            name: {
+                method: one.sums(name, metric, images)
+                for method, one in self.methods.items()
+                if name in one.given
             }
-            for metric in metrics
+            for name, metric in metrics.items()
         }
-        return {metric: by_method for metric, by_method in found.items() if by_method}
+        return {name: by_method for name, by_method in found.items() if by_method}
 
     def _of(self, method: str) -> _MethodReader:
         """Return the reader of a method's records."""

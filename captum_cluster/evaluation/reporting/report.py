@@ -21,7 +21,7 @@ from captum_cluster.evaluation.reporting.page import build_page
 from captum_cluster.evaluation.reporting.resampling import Estimate, estimate_all, holm
 from captum_cluster.evaluation.reporting.table import text_table
 from captum_cluster.evaluation.running.fingerprint import saved_facts
-from captum_cluster.evaluation.running.measures import METRICS, Value
+from captum_cluster.evaluation.running.measures import METRICS, Metric, Value, choose_metrics
 from captum_cluster.evaluation.running.records import read_records
 
 Pictures = Callable[[int], Tensor | None]
@@ -71,7 +71,7 @@ class Report:
     def without_truth(self) -> dict[str, int]:
         """Of each metric the images with a result that lack the ground truth for it."""
         counts = {}
-        for name in self.facts["metrics"]:
+        for name in _metrics(self.facts):
             given = [sums.given for sums in self.totals.sums.get(name, {}).values()]
             known = int(np.any(given, axis=0).sum()) if given else 0
             counts[name] = self.images - known
@@ -190,24 +190,26 @@ def _methods(facts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(one["name"] for one in found)
 
 
-def _metrics(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of a run's metrics."""
+def _metrics(facts: Mapping[str, Any]) -> dict[str, Metric]:
+    """Return a run's metrics by name."""
     found = facts.get("metrics")
-    if not isinstance(found, list) or not all(name in METRICS for name in found):
-        raise ValueError(expected("the run", "to have metrics of this version", describe(found)))
-    return tuple(found)
+    try:
+        return choose_metrics(found)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        what = "to have metrics of this version"
+        raise ValueError(expected("the run", what, describe(found))) from None
 
 
 def _listed(
-    metrics: tuple[str, ...], totals: Totals, estimates: Mapping[tuple[str, str], Estimate]
+    metrics: Mapping[str, Metric], totals: Totals, estimates: Mapping[tuple[str, str], Estimate]
 ) -> tuple[Value, ...]:
     """Return the values that some image gave; those of several labels where an image has them."""
     given = {name for (_, name), one in estimates.items() if not math.isnan(one.estimate)}
     return tuple(
         value
-        for metric in metrics
-        for value in METRICS[metric].values
-        if value.name in given and (metric != "multi-label" or totals.most_labels > 1)
+        for name, metric in metrics.items()
+        for value in metric.values
+        if value.name in given and (name != "multi-label" or totals.most_labels > 1)
     )
 
 

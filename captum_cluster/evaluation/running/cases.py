@@ -115,13 +115,15 @@ def energy_sums(case: Case) -> Sums | None:
     return None if found is None else maths.energy_update(found[0], masks=found[1])
 
 
-def pointing_sums(case: Case) -> Sums | None:
+def pointing_sums(case: Case, *, tolerance: float = 0.0) -> Sums | None:
     """Return the sums of the Pointing Game; None without the ground truth."""
     found = _regions(case)
-    return None if found is None else maths.pointing_update(found[0], masks=found[1])
+    if found is None:
+        return None
+    return maths.pointing_update(found[0], masks=found[1], tolerance=tolerance)
 
 
-def localization_sums(case: Case) -> Sums | None:
+def localization_sums(case: Case, *, threshold: float = 0.15, iou: float = 0.5) -> Sums | None:
     """Return the sums of mLEV; None without the ground truth."""
     if not _shares_labels(case):
         return None
@@ -129,11 +131,16 @@ def localization_sums(case: Case) -> Sums | None:
     if not any(boxes):
         return None
     return maths.localization_update(
-        case.saliency, case.targets, boxes, num_classes=len(case.whole)
+        case.saliency,
+        case.targets,
+        boxes,
+        num_classes=len(case.whole),
+        threshold=threshold,
+        iou=iou,
     )
 
 
-def object_iou_sums(case: Case) -> Sums | None:
+def object_iou_sums(case: Case, *, threshold: float = 0.15) -> Sums | None:
     """Return the sums of Object IoU; None without the ground truth."""
     if not _shares_labels(case):
         return None
@@ -142,11 +149,15 @@ def object_iou_sums(case: Case) -> Sums | None:
     if not bool(known.any()):
         return None
     return maths.object_iou_update(
-        case.saliency[known], case.targets[known], masks[known], num_classes=len(case.whole)
+        case.saliency[known],
+        case.targets[known],
+        masks[known],
+        num_classes=len(case.whole),
+        threshold=threshold,
     )
 
 
-def segmentation_sums(case: Case) -> Sums | None:
+def segmentation_sums(case: Case, *, background: float = 0.15) -> Sums | None:
     """Return the sums of mIoU and F-score; None without the ground truth."""
     scene, count = case.scene, len(case.whole)
     if scene.masks is None or not _shares_labels(case):
@@ -159,19 +170,23 @@ def segmentation_sums(case: Case) -> Sums | None:
     truth = scene.label_map(_IGNORED)
     numbered = torch.where(truth > 0, torch.searchsorted(labels, truth - 1) + 1, truth)
     sums = maths.segmentation_update(
-        maps, explained.any(dim=1)[None], numbered[None], ignore_index=_IGNORED
+        maps,
+        explained.any(dim=1)[None],
+        numbered[None],
+        background=background,
+        ignore_index=_IGNORED,
     )
     places = torch.cat([torch.tensor([0]), labels + 1])
     zeros = torch.zeros(count + 1, dtype=torch.int64)
     return {name: zeros.index_copy(0, places, value) for name, value in sums.items()}
 
 
-def best_object_sums(case: Case) -> Sums | None:
+def best_object_sums(case: Case, *, threshold: float = 0.15) -> Sums | None:
     """Return the sums of the thing that each map overlaps most; None without the ground truth."""
     things = case.scene.things()
     if not len(things):
         return None
-    found = [maths.best_object(one, things) for one in case.saliency]
+    found = [maths.best_object(one, things, threshold=threshold) for one in case.saliency]
     matches = [match for match in found if match is not None]
     if not matches:
         return None

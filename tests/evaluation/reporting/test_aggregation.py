@@ -10,7 +10,7 @@ import torch
 
 from captum_cluster.evaluation.reporting.aggregation import add_up
 from captum_cluster.evaluation.reporting.image_sums import chunks
-from captum_cluster.evaluation.running.measures import METRICS, encode_sums
+from captum_cluster.evaluation.running.measures import METRICS, choose_metrics, encode_sums
 from captum_cluster.functional import metrics as maths
 from tests.helpers.runs import average_drop, failure, record, vector
 
@@ -22,7 +22,7 @@ def values(totals, metric, method="one"):
 
 def test_sums_are_added_before_the_ratio_is_taken():
     records = [record(4, "one", average_drop(0.5, 1)), record(2, "one", average_drop(1.0, 3))]
-    totals = add_up(records, ["one"], ["average-drop"])
+    totals = add_up(records, ["one"], choose_metrics(["average-drop"]))
     assert totals.images.tolist() == [2, 4]
     assert values(totals, "average-drop") == [1.5 / 4]
     assert totals.sums["average-drop"]["one"].of_images().tolist() == [[1 / 3, 0.5]]
@@ -30,7 +30,7 @@ def test_sums_are_added_before_the_ratio_is_taken():
 
 def test_of_two_records_of_one_image_and_method_the_first_counts():
     twice = [record(0, "one", average_drop(0.5)), record(0, "one", average_drop(0.9), forwards=99)]
-    totals = add_up(twice, ["one"], ["average-drop"])
+    totals = add_up(twice, ["one"], choose_metrics(["average-drop"]))
     assert values(totals, "average-drop") == [0.5]
     assert (totals.methods["one"].images, totals.methods["one"].forwards) == (1, 7)
 
@@ -39,7 +39,9 @@ def test_a_mean_over_classes():
     first = {"localization-error": {"errors": vector(9, c2=1), "pairs": vector(9, c2=1, c7=1)}}
     second = {"localization-error": {"errors": vector(9), "pairs": vector(9, c2=1)}}
     totals = add_up(
-        [record(0, "one", first), record(1, "one", second)], ["one"], ["localization-error"]
+        [record(0, "one", first), record(1, "one", second)],
+        ["one"],
+        choose_metrics(["localization-error"]),
     )
     assert values(totals, "localization-error") == [0.25]  # class 2: 1 of 2, class 7: 0 of 1
     assert totals.sums["localization-error"]["one"].of_images().tolist() == [[0.5, 0.0]]
@@ -68,7 +70,7 @@ def test_classes_that_no_image_has_change_nothing(metric):
     generator = torch.Generator().manual_seed(1)
     sums = [random_sums(metric, 40, generator) for _ in range(5)]
     records = [record(i, "one", {metric: encode_sums(one)}) for i, one in enumerate(sums)]
-    totals = add_up(records, ["one"], [metric])
+    totals = add_up(records, ["one"], choose_metrics([metric]))
     assert totals.sums[metric]["one"].width <= 11 * len(sums[0])
     added = {name: sum(one[name] for one in sums)[None] for name in sums[0]}
     expected = [float(value) for value in METRICS[metric].compute(added)]
@@ -83,7 +85,7 @@ def test_classes_that_no_image_has_change_nothing(metric):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_sums_that_are_not_finite_are_left_out(bad):
     records = [record(0, "one", average_drop(bad)), record(1, "one", average_drop(0.5))]
-    totals = add_up(records, ["one"], ["average-drop"])
+    totals = add_up(records, ["one"], choose_metrics(["average-drop"]))
     assert totals.sums["average-drop"]["one"].given.tolist() == [False, True]
     assert values(totals, "average-drop") == [0.5]
 
@@ -93,7 +95,7 @@ def test_counts_of_maps_and_costs():
         record(0, "one", {}, marked=[True, False], forwards=1, seconds=1.0, labels=2),
         record(1, "one", {}, marked=[False], finite=False, forwards=4, seconds=2.0),
     ]
-    found = add_up(records, ["one"], [])
+    found = add_up(records, ["one"], {})
     one = found.methods["one"]
     assert (one.maps, one.unmarked, one.not_finite) == (3, 2, 1)
     assert (one.forwards, one.seconds, found.most_labels) == (2.5, 1.5, 2)
@@ -108,7 +110,7 @@ def test_images_without_a_result():
         record(2, "two", {}),
         record(3, "two", {}),
     ]
-    totals = add_up(records, ["one", "two"], [])
+    totals = add_up(records, ["one", "two"], {})
     assert totals.skipped == {5: ("b", "broken again")}
     assert totals.unlabelled == {1: "a"}
     assert totals.images.tolist() == [2, 3]
@@ -127,14 +129,14 @@ def test_an_image_that_could_be_read_later_is_not_skipped(order):
         broken(1),
         {"image": 1, "name": "picture 1", "empty": True},
     ]
-    totals = add_up([records[place] for place in order], ["one"], ["average-drop"])
+    totals = add_up([records[place] for place in order], ["one"], choose_metrics(["average-drop"]))
     assert totals.skipped == {}
     assert totals.unlabelled == {1: "picture 1"}
     assert (totals.done, totals.judged, totals.images.tolist()) == (2, 1, [0])
 
 
 def test_an_image_that_a_method_fails_on_could_be_read():
-    totals = add_up([broken(0), failure(0, "one"), failure(0, "two")], ["one", "two"], [])
+    totals = add_up([broken(0), failure(0, "one"), failure(0, "two")], ["one", "two"], {})
     assert totals.skipped == {}
     assert (totals.done, totals.judged) == (1, 0)
 
@@ -146,7 +148,9 @@ def test_a_result_replaces_a_failure(order):
         record(0, "one", average_drop(0.5)),
         failure(0, "two", "svd"),
     ]
-    totals = add_up([records[place] for place in order], ["one", "two"], ["average-drop"])
+    totals = add_up(
+        [records[place] for place in order], ["one", "two"], choose_metrics(["average-drop"])
+    )
     assert totals.failed == {"one": {}, "two": {0: ("picture 0", "svd")}}
     assert (totals.done, totals.judged) == (1, 1)
     assert [one.images for one in totals.methods.values()] == [1, 0]
@@ -155,20 +159,20 @@ def test_a_result_replaces_a_failure(order):
 
 def test_failures_of_one_image_count_once_and_the_last_message_stays():
     records = [failure(4, "one", "a"), failure(2, "one", "b"), failure(4, "one", "c")]
-    totals = add_up(records, ["one"], [])
+    totals = add_up(records, ["one"], {})
     assert list(totals.failed["one"].items()) == [(2, ("picture 2", "b")), (4, ("picture 4", "c"))]
     assert len(totals.images) == 0
 
 
 def test_an_image_is_done_when_each_method_has_a_result_or_a_failure():
     records = [failure(0, "one"), record(0, "two", {}), failure(1, "two"), record(2, "two", {})]
-    totals = add_up(records, ["one", "two"], [])
+    totals = add_up(records, ["one", "two"], {})
     assert (totals.done, totals.judged) == (1, 1)
 
 
 def test_the_first_image_of_each_message_is_told():
     texts = ["svd", "nan", "svd", "memory", "shape"]
-    totals = add_up([failure(i, "one", text) for i, text in enumerate(texts)], ["one"], [])
+    totals = add_up([failure(i, "one", text) for i, text in enumerate(texts)], ["one"], {})
     assert totals.first_errors("one") == [
         (0, "picture 0", "svd"),
         (1, "picture 1", "nan"),
@@ -177,7 +181,7 @@ def test_the_first_image_of_each_message_is_told():
 
 
 def test_nothing_at_all():
-    totals = add_up([], ["one"], ["average-drop"])
+    totals = add_up([], ["one"], choose_metrics(["average-drop"]))
     assert (len(totals.images), totals.done, totals.sums) == (0, 0, {})
     assert math.isnan(totals.methods["one"].seconds)
 
@@ -185,7 +189,7 @@ def test_nothing_at_all():
 def test_another_method_is_an_error():
     for one in (record(0, "two", {}), failure(0, "two")):
         with pytest.raises(ValueError, match=r"to be of the run's methods \(one\), but got 'two'"):
-            add_up([one], ["one"], [])
+            add_up([one], ["one"], {})
 
 
 def test_the_order_of_the_records_does_not_change_the_last_digit():
@@ -205,9 +209,9 @@ def test_the_order_of_the_records_does_not_change_the_last_digit():
         )
         for image in range(60)
     ]
-    first = add_up(records, ["one"], ["average-drop", "object-iou"])
+    first = add_up(records, ["one"], choose_metrics(["average-drop", "object-iou"]))
     draw.shuffle(records)
-    again = add_up(records, ["one"], ["average-drop", "object-iou"])
+    again = add_up(records, ["one"], choose_metrics(["average-drop", "object-iou"]))
     assert first.methods["one"].deletion == again.methods["one"].deletion != ()
     assert first.methods["one"].seconds == again.methods["one"].seconds
     for metric in ("average-drop", "object-iou"):

@@ -37,7 +37,7 @@ def test_mean_curves():
         record(2, "one", {}, **curves([math.nan, 0.1, 0.0])),
         record(3, "one", {}),
     ]
-    found = add_up(records, ["one"], []).methods["one"]
+    found = add_up(records, ["one"], {}).methods["one"]
     assert found.shares == (0.0, 0.5, 1.0)
     assert found.deletion == pytest.approx((0.9, 0.3, 0.0))
     assert found.insertion == pytest.approx((0.0, 0.3, 0.8))

@@ -4,7 +4,7 @@ import math
 
 from captum_cluster.evaluation.reporting.aggregation import add_up
 from captum_cluster.evaluation.reporting.gallery import make_gallery
-from captum_cluster.evaluation.running.measures import METRICS
+from captum_cluster.evaluation.running.measures import METRICS, choose_metrics
 from tests.helpers.runs import average_drop, overall, record
 
 OVERALL = METRICS["overall"].values
@@ -12,7 +12,7 @@ DROP = METRICS["average-drop"].values
 
 
 def gallery(records, values, methods=("one",), metrics=("average-drop", "overall")):
-    totals = add_up(records, methods, metrics)
+    totals = add_up(records, methods, choose_metrics(metrics))
     return make_gallery(records, totals, methods, values)
 
 

@@ -13,6 +13,7 @@ from captum_cluster.evaluation.reporting.resampling import (
     resample_counts,
     two_sided,
 )
+from captum_cluster.evaluation.running.measures import choose_metrics
 from tests.helpers.runs import average_drop, record, vector
 
 
@@ -28,7 +29,9 @@ def totals_of(*methods):
         for image, drop in enumerate(some)
         if drop is not None
     ]
-    return add_up(records, [str(number) for number in range(len(methods))], ["average-drop"])
+    return add_up(
+        records, [str(number) for number in range(len(methods))], choose_metrics(["average-drop"])
+    )
 
 
 def slow_interval(draws, value):
@@ -74,7 +77,7 @@ def test_intervals_of_a_mean_over_classes_are_those_of_a_slow_loop():
         )
         for image, (at, wrong) in enumerate(zip(classes, errors, strict=True))
     ]
-    totals = add_up(records, ["0"], ["localization-error"])
+    totals = add_up(records, ["0"], choose_metrics(["localization-error"]))
 
     def mean(drawn):
         by_class = [[errors[i] for i in drawn if classes[i] == at] for at in range(3)]
@@ -139,7 +142,7 @@ def test_images_without_a_value_make_no_interval_and_no_proof():
     nothing = {"energy": {"energy": 0.0, "pairs": 0}}
     some = {"energy": {"energy": 0.5, "pairs": 1}}
     records = [record(i, name, nothing if i else some) for i in range(9) for name in ("0", "1")]
-    totals = add_up(records, ["0", "1"], ["energy"])
+    totals = add_up(records, ["0", "1"], choose_metrics(["energy"]))
     found = estimate_all(totals, "0", resamples=50, seed=0)["1", "energy"]
     assert (found.images, found.estimate, found.p) == (1, 0.5, 1.0)
     assert math.isnan(found.low)
@@ -161,7 +164,7 @@ def test_methods_are_compared_on_the_images_both_have():
 
 def test_a_reference_without_the_metric():
     records = [record(0, "0", {}), record(0, "1", average_drop(0.5))]
-    totals = add_up(records, ["0", "1"], ["average-drop"])
+    totals = add_up(records, ["0", "1"], choose_metrics(["average-drop"]))
     found = estimate_all(totals, "0", resamples=10, seed=0)
     assert list(found) == [("1", "average-drop")]
     assert found["1", "average-drop"].estimate == 0.5

@@ -14,6 +14,7 @@ from captum_cluster.evaluation.running.measures import (
     METRICS,
     choose_metrics,
     encode_sums,
+    plain_metrics,
 )
 from captum_cluster.evaluation.running.passes import COMPLEMENT, CURVES, MASKED, Answers
 from captum_cluster.functional import metrics as maths
@@ -154,8 +155,6 @@ def test_choosing_metrics():
     [
         (3, "3"),
         (None, "None (NoneType)"),
-        ([3], "[3] (list)"),
-        (["energy", None], "['energy', None] (list)"),
         ({"energy"}, "{'energy'} (set)"),
     ],
 )
@@ -540,3 +539,70 @@ def test_updates_do_not_modify_a_case():
     assert torch.equal(case.whole, before[1])
     assert torch.equal(case.answers.masked, before[2])
     assert case.before.tolist() == case.whole[case.targets].tolist()
+
+
+# Options
+
+
+def test_options_are_those_of_the_metrics():
+    near = choose_metrics([{"metric": "pointing-game", "options": {"tolerance": 15}}])
+    assert plain_metrics(near) == [{"metric": "pointing-game", "options": {"tolerance": 15}}]
+    assert choose_metrics(plain_metrics(near))["pointing-game"].options == {"tolerance": 15}
+    assert plain_metrics(choose_metrics(["energy"])) == ["energy"]
+    scene = Scene(torch.rand(3, 4, 8), torch.tensor([True]), boxes=((0, 0, 0, 2, 4),))
+    saliency = torch.zeros(1, 4, 8)
+    saliency[0, 1, 4] = 1  # three pixels from the box
+    whole = torch.tensor([0.5])
+    case = Case(scene, saliency, torch.tensor([0]), scene.labels, whole, Answers(), [0, 32])
+    for tolerance, hits in ((0, 0), (2, 0), (3, 1)):
+        chosen = {"metric": "pointing-game", "options": {"tolerance": tolerance}}
+        metric = choose_metrics([chosen])["pointing-game"]
+        assert int(metric.update(case)["hits"]) == hits
+    marked = saliency.clone()
+    marked[0, :, :2] = 0.3
+    case = dataclasses.replace(case, saliency=marked)
+    for threshold, errors in ((0.15, 0), (0.5, 1)):
+        chosen = {"metric": "localization-error", "options": {"threshold": threshold}}
+        metric = choose_metrics([chosen])["localization-error"]
+        assert int(metric.update(case)["errors"].sum()) == errors
+
+
+def test_options_of_the_values():
+    sums = {name: torch.tensor([[2.0, 0.0, 0.5]]) for name in ("ic", "ad", "ado", "ar", "aro")} | {
+        "pairs": torch.tensor([[2, 0, 1]]),
+        "shared": torch.tensor([[1, 0, 1]]),
+    }
+    macro, micro = (
+        choose_metrics([{"metric": "multi-label", "options": {"average": average}}])["multi-label"]
+        for average in ("macro", "micro")
+    )
+    assert float(macro.compute(sums)[0]) == pytest.approx((2 / 2 + 0.5) / 2)
+    assert float(micro.compute(sums)[0]) == pytest.approx(2.5 / 3)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "error", "message"),
+    [
+        ([{"metric": "energy", "options": {"tolerance": 3}}], ValueError, "to be none, but got"),
+        (
+            [{"metric": "pointing-game", "options": {"threshold": 3}}],
+            ValueError,
+            "the options of Pointing Game to be among tolerance, but got 'threshold'",
+        ),
+        ([{"options": {}}], TypeError, "mappings with 'metric' and 'options'"),
+        ([{"metric": "energy", "option": {}}], TypeError, "mappings with 'metric' and 'options'"),
+        ([{"metric": "energy", "options": [3]}], TypeError, "mappings with 'metric'"),
+        ([{"metric": "enrgy"}], ValueError, "but got 'enrgy'"),
+        (
+            ["pointing-game", {"metric": "pointing-game", "options": {"tolerance": 3}}],
+            ValueError,
+            "different ones, but got pointing-game with different options",
+        ),
+        (["energy", None], TypeError, "metrics to be a list of names"),
+        ([3], TypeError, "metrics to be a list of names"),
+        ({"metric": "energy"}, TypeError, "metrics to be a list of names"),
+    ],
+)
+def test_metrics_that_are_refused(metrics, error, message):
+    with pytest.raises(error, match=message):
+        choose_metrics(metrics)
