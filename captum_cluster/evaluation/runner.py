@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,10 +171,7 @@ def squashed(transform: Any) -> Preparation:
         >>> squashed(ResNet50_Weights.IMAGENET1K_V2.transforms()).mode
         'squash'
     """
-    found = Preparation.from_transform(transform)
-    return Preparation(
-        found.size, "squash", found.resize, found.mean, found.std, found.interpolation
-    )
+    return dataclasses.replace(Preparation.from_transform(transform), mode="squash")
 
 
 def _positions(dataset: Any, limit: int | None) -> list[int]:
