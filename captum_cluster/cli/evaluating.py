@@ -43,6 +43,11 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--preparation", help="squash (the default), center-crop or none (images as they are)"
     )
     parser.add_argument("--baseline", type=float, help="what stands for nothing (default: 0)")
+    parser.add_argument(
+        "--step",
+        type=int,
+        help="pixels changed at once in deletion and insertion (8 rows)",
+    )
     parser.add_argument("--limit", type=int, help="number of images, evenly spread")
     parser.add_argument("--rows", type=int, help="images in one forward pass")
     parser.add_argument("--reference", help="the method that the others are compared with")

@@ -42,6 +42,7 @@ class RunConfig:
         probability: As for ``evaluate``; None: "sigmoid" for "digit-net", else "probability".
         preparation: "squash", "center-crop" (the model's own) or "none" (images as they are).
         baseline: As for ``evaluate``, and so for those below.
+        step: Pixels changed at each step of deletion and insertion.
         limit: Number of images.
         rows: Images in one forward pass.
         reference: The method that the others are compared with.
@@ -66,6 +67,7 @@ class RunConfig:
     probability: str | None = None
     preparation: str = "squash"
     baseline: float = 0.0
+    step: int | None = None
     limit: int | None = None
     rows: int | None = None
     reference: str | None = None
@@ -157,6 +159,7 @@ class RunConfig:
 _PASSED_ON = (
     "explained",
     "baseline",
+    "step",
     "limit",
     "rows",
     "reference",

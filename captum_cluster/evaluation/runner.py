@@ -55,6 +55,7 @@ def evaluate(
     probability: str = "probability",
     preparation: Preparation | None = None,
     baseline: float = 0.0,
+    step: int | None = None,
     limit: int | None = None,
     rows: int | None = None,
     reference: str | None = None,
@@ -92,6 +93,8 @@ def evaluate(
         preparation: How scenes become what the model takes. None: squashed to the size, and with
             the mean and standard deviation, of the loaded model, or to 224x224 with ImageNet's.
         baseline: What stands for nothing in the model's (normalised) range.
+        step: Pixels changed at each step of deletion and insertion; None for 8 rows' worth, which
+            is 28 steps, and 56 forward passes for each map, at 224x224.
         limit: Number of images, evenly spread over the dataset; None: all.
         rows: Images in one forward pass; None: what memory allows.
         reference: Name of the method that the others are compared with; None: the first.
@@ -143,6 +146,7 @@ def evaluate(
         check_choice("explained", explained, EXPLAINED),
         check_choice("probability", probability, PROBABILITIES),
         check_number("baseline", baseline),
+        None if step is None else check_integer("step", step, 1),
         None if rows is None else check_integer("rows", rows, 1),
         reshape_transform,
     )
@@ -220,6 +224,7 @@ class _Run:
             "probability": settings.probability,
             "preparation": plain(vars(settings.preparation)),
             "baseline": settings.baseline,
+            "step": settings.step,
             "reshape_transform": plain(settings.reshape_transform),
             "categories": plain(self.categories),
         }

@@ -55,9 +55,10 @@ def finish(process):
 # Values
 
 
-def test_the_values_are_those_of_the_functions():
+@pytest.mark.parametrize("step", [None, 1500])
+def test_the_values_are_those_of_the_functions(step):
     net, scenes = digit_net(), DigitScenes(4, split="test")
-    report = judge(None, scenes, metrics=["average-drop", "energy", "overall"])
+    report = judge(None, scenes, metrics=["average-drop", "energy", "overall"], step=step)
     before, after, inside, overall = [], [], [], []
 
     def read(images):
@@ -73,8 +74,9 @@ def test_the_values_are_those_of_the_functions():
             before.append(read(image)[0, label])
             after.append(read(image * mask)[0, label])
             inside.append(energy_inside(maps, scene.mask(label)[None])[0])
-            deletion, insertion = deletion_insertion(read, image, maps, label)
-            share = torch.linspace(0, 1, deletion.shape[1], dtype=torch.float64)
+            deletion, insertion = deletion_insertion(read, image, maps, label, step=step)
+            changed = torch.arange(deletion.shape[1], dtype=torch.float64) * (step or 8 * 64)
+            share = changed.clamp(max=64 * 64) / 64**2
             areas = [torch.trapezoid(one.double(), share)[0] for one in (insertion, deletion)]
             overall.append(areas[0] - areas[1])
     found = {name: report.value("cluster-cam", name) for name in ("average-drop", "energy")}
@@ -83,6 +85,16 @@ def test_the_values_are_those_of_the_functions():
     assert found["energy"] == pytest.approx(float(torch.stack(inside).mean()), abs=1e-6)
     value = report.value("cluster-cam", "overall")
     assert value == pytest.approx(float(torch.stack(overall).mean()), abs=1e-6)
+
+
+def test_larger_steps_of_the_curves_cost_less():
+    with count_forwards(net := digit_net()) as count:
+        evaluate(
+            net, "1", DigitScenes(1, split="test", max_digits=1), ["grad-cam"], ["overall"],
+            probability="sigmoid", preparation=Preparation(64), step=2048, progress=False,
+        )  # fmt: skip
+    whole, method, curves, baseline = 1, 1, 2, 1  # steps 0, 2048, 4096 share their two ends
+    assert count.images == whole + method + curves + baseline
 
 
 def test_the_whole_image_is_shown_once_for_all_methods():
@@ -436,6 +448,7 @@ def test_class_names_are_those_of_what_is_explained(tmp_path, loaded, explained)
         ({"reference": "score-cam"}, ValueError, "reference to be one of 'grad-cam'"),
         ({"strict": 1}, TypeError, "strict to be True or False"),
         ({"baseline": float("nan")}, ValueError, "baseline to be a finite number"),
+        ({"step": 0}, ValueError, "step to be an integer of at least 1"),
     ],
 )
 def test_what_is_refused(change, error, message):

@@ -25,7 +25,6 @@ from captum_cluster.evaluation.running.measures import Metric, encode_sums
 from captum_cluster.evaluation.running.passes import CURVES, SharedPasses
 from captum_cluster.functional.attribution import read_scores, saliency
 from captum_cluster.functional.attribution.scoring import rows_per_pass
-from captum_cluster.functional.metrics import perturbation_steps
 
 _THUMBNAIL = 56
 _SHOWN_LABELS = 2
@@ -44,6 +43,7 @@ class Settings:
         explained: "truth", "predicted" or "top".
         probability: How probabilities are read of the logits.
         baseline: What stands for nothing in the model's range.
+        step: Pixels changed at each step of deletion and insertion; None for 8 rows' worth.
         rows: Images in one forward pass; None: what memory allows.
         reshape_transform: Turns what the layer gives into maps.
     """
@@ -55,6 +55,7 @@ class Settings:
     explained: str = "truth"
     probability: str = "probability"
     baseline: float = 0.0
+    step: int | None = None
     rows: int | None = None
     reshape_transform: Callable[[Tensor], Tensor] | None = None
 
@@ -141,7 +142,8 @@ class Examiner:
         """Return what all methods share of an image; until it is asked for, whole is bare too."""
         whole = self._read(image)[0]
         rows = self._settings.rows or rows_per_pass(image)
-        return SharedPasses(self._read, image, whole, whole, rows, self._settings.baseline)
+        baseline, step = self._settings.baseline, self._settings.step
+        return SharedPasses(self._read, image, whole, whole, rows, baseline, step)
 
     def _failed(self, what: str, scene: Scene, error: Exception) -> str:
         """Return what is said of an error; raise it where it must not be passed over."""
@@ -217,8 +219,7 @@ class Examiner:
         # A map that is not finite marks nothing.
         marks = saliency(torch.where(finite[:, None, None], maps, 0.0), scene.size)
         answers = passes.ask(marks.to(passes.image.device), targets, self._settings.wants)
-        steps = perturbation_steps(*scene.size)
-        case = Case(scene, marks, targets, present, passes.whole, answers, steps)
+        case = Case(scene, marks, targets, present, passes.whole, answers, passes.steps)
         sums = {name: metric.update(case) for name, metric in self._settings.metrics.items()}
         found = {
             "method": entry.name,
@@ -230,7 +231,7 @@ class Examiner:
             "thumbnails": [thumbnail(one) for one in marks[:_SHOWN_LABELS]],
         }
         if answers.deletion is not None and answers.insertion is not None:
-            found["shares"] = [step / steps[-1] for step in steps]
+            found["shares"] = [step / passes.steps[-1] for step in passes.steps]
             found["deletion"] = answers.deletion.double().mean(dim=0).tolist()
             found["insertion"] = answers.insertion.double().mean(dim=0).tolist()
         return found

@@ -53,6 +53,7 @@ class SharedPasses:
         rows: Images in one forward pass.
         baseline: What stands where nothing of the image is left, in the model's (preprocessed)
             range.
+        step: Pixels changed at each step of the curves; None for 8 rows' worth.
     """
 
     read: Read
@@ -61,6 +62,13 @@ class SharedPasses:
     bare: Tensor
     rows: int
     baseline: float = 0.0
+    step: int | None = None
+
+    @property
+    def steps(self) -> list[int]:
+        """Return the numbers of changed pixels of the curves, 0 to n."""
+        height, width = self.image.shape[-2:]
+        return perturbation_steps(height, width, self.step)
 
     def ask(self, saliency: Tensor, targets: Tensor, wants: frozenset[str]) -> Answers:
         """Return what the model says behind saliency maps.
@@ -80,7 +88,7 @@ class SharedPasses:
 insertion=None)
         """
         plain = [kind for kind in (MASKED, COMPLEMENT) if kind in wants]
-        counts, insert = perturbation_plan(perturbation_steps(*self.image.shape[-2:]))
+        counts, insert = perturbation_plan(self.steps)
         # The first two of the plan are the whole image and the bare baseline.
         steps = range(2, len(counts)) if CURVES in wants else range(0)
         weights = _Weights(saliency, plain, counts, insert)
