@@ -134,7 +134,8 @@ def _column(report: Report, value: Value) -> dict[str, Any]:
     """Return a column of the table: its heading and a cell for each method."""
     estimates = [report.estimates.get((method, value.name)) for method in report.methods]
     known = [one for one in estimates if one is not None and not math.isnan(one.estimate)]
-    best = (max if value.higher else min)(one.estimate for one in known)
+    # What reads the same is as good: two faces of one method differ by rounding.
+    best = number((max if value.higher else min)(one.estimate for one in known))
     ends = [end for one in known for end in (one.low, one.estimate, one.high)]
     low, high = np.nanmin(ends), np.nanmax(ends)
     cells = [
@@ -144,7 +145,7 @@ def _column(report: Report, value: Value) -> dict[str, Any]:
             "interval": interval_text(one.low, one.high),
             "images": images_text(one.images),
             "mark": report.mark(method, value.name),
-            "best": one.estimate == best,
+            "best": number(one.estimate) == best,
             **_track(one, low, (high - low) or 1.0),
         }
         if one in known

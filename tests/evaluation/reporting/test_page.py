@@ -159,6 +159,12 @@ def test_the_best_of_each_column_is_bold(tmp_path):
     assert float(cells[1][1]) == pytest.approx(0.5 / 3)
 
 
+def test_values_that_read_the_same_are_both_the_best(tmp_path):
+    folder = compare_drops(tmp_path, [0.2, 0.2 + 1e-7], [0.2, 0.2])
+    page = build_page(build_report(folder, resamples=50))
+    assert page.count('class="number best"') == 2
+
+
 def test_marks_and_intervals_are_shown(tmp_path):
     theirs = [0.6, 0.5, 0.7, 0.4, 0.55, 0.65, 0.5, 0.6, 0.45]
     folder = compare_drops(tmp_path, [one - 0.3 for one in theirs], theirs)
