@@ -1,5 +1,75 @@
-"""What is trained: classifier heads with regularised weights."""
+"""What is trained: classifiers that pool maps, regularised heads, class groups; and how.
 
+The names that need Lightning (the extra "train") are imported when they are used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from captum_cluster._extras import require
+from captum_cluster.training.augmentation import Augmentation
+from captum_cluster.training.class_hierarchy import ClassHierarchy
+from captum_cluster.training.gap_classifier import GapClassifier, gap_classifier
 from captum_cluster.training.heads import KernelUsageConv2d, KernelUsageLinear
+from captum_cluster.training.indexed_dataset import IndexedDataset
+from captum_cluster.training.multi_level import MultiLevelNetwork
+from captum_cluster.training.settings import PRESETS, TrainingSettings, preset
+from captum_cluster.training.sub_category_head import SubCategoryHead
+from captum_cluster.training.two_branch import TwoBranch
 
-__all__ = ["KernelUsageConv2d", "KernelUsageLinear"]
+if TYPE_CHECKING:
+    from captum_cluster.training.callbacks import (
+        EpochSeed,
+        HeadFirst,
+        RestoreBest,
+        SubCategoryDiscovery,
+    )
+    from captum_cluster.training.modules import LitCamClassifier, LitTwoBranch, SceneData
+
+_NEED_LIGHTNING = {
+    "EpochSeed": "callbacks",
+    "HeadFirst": "callbacks",
+    "LitCamClassifier": "modules",
+    "LitTwoBranch": "modules",
+    "RestoreBest": "callbacks",
+    "SceneData": "modules",
+    "SubCategoryDiscovery": "callbacks",
+}
+
+__all__ = [
+    "PRESETS",
+    "Augmentation",
+    "ClassHierarchy",
+    "EpochSeed",
+    "GapClassifier",
+    "HeadFirst",
+    "IndexedDataset",
+    "KernelUsageConv2d",
+    "KernelUsageLinear",
+    "LitCamClassifier",
+    "LitTwoBranch",
+    "MultiLevelNetwork",
+    "RestoreBest",
+    "SceneData",
+    "SubCategoryDiscovery",
+    "SubCategoryHead",
+    "TrainingSettings",
+    "TwoBranch",
+    "gap_classifier",
+    "preset",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _NEED_LIGHTNING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require("lightning.pytorch", "train")
+    value = getattr(importlib.import_module(f"{__name__}.{_NEED_LIGHTNING[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
