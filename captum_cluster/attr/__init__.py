@@ -5,6 +5,9 @@ from captum_cluster.attr.cluster_cam import LayerClusterCam
 from captum_cluster.attr.collection_cam import LayerCollectionCam
 from captum_cluster.attr.minmax_cam import LayerMinMaxCam
 from captum_cluster.attr.minmax_grad_cam import LayerMinMaxGradCam
+from captum_cluster.attr.multi_branch_cam import LayerMultiBranchCam
+from captum_cluster.attr.multi_level_cam import LayerMultiLevelCam
+from captum_cluster.attr.multi_scale import MultiScale
 from captum_cluster.attr.rise import LayerRise
 from captum_cluster.attr.score_cam import LayerScoreCam
 
@@ -14,6 +17,9 @@ __all__ = [
     "LayerCollectionCam",
     "LayerMinMaxCam",
     "LayerMinMaxGradCam",
+    "LayerMultiBranchCam",
+    "LayerMultiLevelCam",
     "LayerRise",
     "LayerScoreCam",
+    "MultiScale",
 ]

@@ -50,12 +50,14 @@ class Call:
         inputs: The batch, each (N,...).
         select: The targets.
         of_input: Explain what the layer takes instead of what it gives.
+        forward_of: ``forward`` of another model, which is given the same additional arguments.
     """
 
     forward: Forward
     inputs: tuple[Tensor, ...]
     select: TargetSelector
     of_input: bool
+    forward_of: Callable[[Callable[..., Tensor]], Forward]
 
     @property
     def images(self) -> int:
@@ -262,11 +264,13 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         config = self.algorithm.configure(own)
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         images = check_images(batch)
+        forward_of = functools.partial(_forward, images, additional_forward_args)
         call = Call(
-            self._forward(images, additional_forward_args),
+            forward_of(self.forward_func),
             tuple(tensor.detach() for tensor in batch),
             select(images=images),
             check_flag("attribute_to_layer_input", of_input),
+            forward_of,
         )
         # No gradient can be taken of what is computed in inference mode.
         modes = torch.inference_mode(False), torch.no_grad()
@@ -277,28 +281,28 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
     def _explain(self, call: Call, passed: Any, config: Any) -> tuple[CamResult, ...]:
         """Return the results of a call, with its ``call_options`` and its config."""
 
-    def _forward(self, images: int, additional_forward_args: Any) -> Forward:
-        """Return the model as a function of inputs and of the images they belong to."""
-        extra = _format_additional_forward_args(additional_forward_args) or ()
+    def _observe(
+        self,
+        call: Call,
+        *,
+        gradients: bool = False,
+        layers: Sequence[nn.Module] | None = None,
+        forward: Forward | None = None,
+    ) -> Observed:
+        """Make the one unmasked pass over the images.
 
-        def of_rows(argument: Any, rows: Tensor) -> Any:
-            if isinstance(argument, Tensor) and argument.ndim and len(argument) == images:
-                return argument[rows.to(argument.device)]
-            return argument
-
-        def forward(batch: tuple[Tensor, ...], rows: Tensor) -> Tensor:
-            chosen = tuple(of_rows(argument, rows) for argument in extra)
-            output = _run_forward(self.forward_func, batch, None, chosen or None)
-            return check_outputs(output, len(rows))
-
-        return forward
-
-    def _observe(self, call: Call, *, gradients: bool = False) -> Observed:
-        """Make the one unmasked pass over the images."""
+        Args:
+            call: The call.
+            gradients: Keep the graph.
+            layers: Whose maps are kept; None: the layers that are explained.
+            forward: What is run; None: the model.
+        """
+        layers = self._layers() if layers is None else layers
+        forward = call.forward if forward is None else forward
         rows = torch.arange(call.images)
-        with capture(self._layers(), of_input=call.of_input, gradients=gradients) as captured:
-            outputs = call.forward(tuple(_in_graph(one, gradients) for one in call.inputs), rows)
-        maps = [self._feature_maps(captured, number, call) for number in range(len(self._layers()))]
+        with capture(layers, of_input=call.of_input, gradients=gradients) as captured:
+            outputs = forward(tuple(_in_graph(one, gradients) for one in call.inputs), rows)
+        maps = [self._feature_maps(captured, number, call) for number in range(len(layers))]
         return Observed(outputs, maps, captured, self.reshape_transform)
 
     def _feature_maps(self, captured: Capture, number: int, call: Call) -> list[Tensor]:
@@ -308,6 +312,23 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         found = captured.output(number)
         found = found[0] if call.of_input and len(found) == 1 else found
         return [feature_maps(found, call.images, self.reshape_transform)]
+
+
+def _forward(images: int, additional_forward_args: Any, model: Callable[..., Tensor]) -> Forward:
+    """Return a model as a function of inputs and of the images they belong to."""
+    extra = _format_additional_forward_args(additional_forward_args) or ()
+
+    def of_rows(argument: Any, rows: Tensor) -> Any:
+        if isinstance(argument, Tensor) and argument.ndim and len(argument) == images:
+            return argument[rows.to(argument.device)]
+        return argument
+
+    def forward(batch: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+        chosen = tuple(of_rows(argument, rows) for argument in extra)
+        output = _run_forward(model, batch, None, chosen or None)
+        return check_outputs(output, len(rows))
+
+    return forward
 
 
 def _in_graph(tensor: Tensor, gradients: bool) -> Tensor:

@@ -12,6 +12,7 @@ from captum_cluster.attr._base import LayerCam, Observed
 from captum_cluster.functional.attribution.targets import TargetSelector
 from captum_cluster.methods import (
     MinMaxCamConfig,
+    MultiLevelCamConfig,
     check_labels,
     closed_form_weight,
     find_classifier,
@@ -72,7 +73,10 @@ class LayerClosedFormCam(LayerCam):
 
 
 def labels_of(
-    select: TargetSelector, observed: Observed, passed: LabelOptions, config: MinMaxCamConfig
+    select: TargetSelector,
+    observed: Observed,
+    passed: LabelOptions,
+    config: MinMaxCamConfig | MultiLevelCamConfig,
 ) -> tuple[Tensor, Tensor]:
     """Return the labels explained (N,T) and the labels present (N,L) of a call."""
     return check_labels(

@@ -19,7 +19,7 @@ from torchvision.transforms._presets import ImageClassification
 from captum_cluster._checks import TargetError, check_finite, check_integer, describe, expected
 from captum_cluster._types import CamResult
 from captum_cluster.data import as_rgb, load_image
-from captum_cluster.evaluation.layers import find_layer
+from captum_cluster.evaluation.layers import find_layers
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.preprocessing import denormalize
@@ -224,8 +224,9 @@ def explain(
             "grad-cam", or a name of pytorch-grad-cam's command line ("gradcam++", "scorecam",
             ...) for its stock method; ``captum-cluster methods`` lists them.
         target: The label explained; None: the top class, of ``labels`` where they are given.
-        layer: A module or its dotted name; None: the last convolutional layer. Several, shallow
-            to final, for methods that take them; others explain the last.
+        layer: A module or its dotted name; None: the model's own ``explained_layers`` where it
+            has them, else the last convolutional layer. Several, shallow to final, for methods
+            that take them; others explain the last.
         labels: The labels present in the image, for methods that contrast them (minmax-...);
             None: those predicted, which a softmax classifier does not tell.
         transform: From PIL image to the model's input (3,H,W), for paths and PIL images. None:
@@ -304,8 +305,7 @@ def prepare(
     inputs = _inputs(image, transform)
     first = next(model.parameters(), torch.empty(0))
     inputs = inputs.to(first.device, first.dtype)
-    wanted: Any = layer if isinstance(layer, (list, tuple)) and layer else [layer]
-    found = [find_layer(model, inputs, one) for one in wanted]
+    found = find_layers(model, inputs, layer)
     layers = tuple(module for _, module in found)
     with torch.no_grad(), untouched(model), capture(layers) as captured:
         logits = _one_row(model(inputs))

@@ -1,15 +1,62 @@
-"""The layer to explain: the one named, or the last convolutional one."""
+"""The layer to explain: the one named, the model's own, or the last convolutional one."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from captum_cluster._checks import LayerError, expected
 from captum_cluster.hooks import check_layer, trace_shapes
+from captum_cluster.methods import networks_of
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def find_layers(
+    model: nn.Module,
+    images: Tensor,
+    layer: nn.Module | str | Sequence[nn.Module | str] | None = None,
+) -> list[tuple[str, nn.Module]]:
+    """Return the names and the modules of the layers to explain.
+
+    Args:
+        model: The model.
+        images: As for ``find_layer``.
+        layer: As for ``find_layer``, or several; None: the model's own ``explained_layers`` (see
+            ``own_layers``), else the last convolutional layer.
+
+    Raises:
+        LayerError: No such layer.
+        TypeError: ``layer`` is something else.
+
+    Example:
+        >>> import torch
+        >>> from torchvision.models import resnet18
+        >>> model = resnet18().eval()
+        >>> [name for name, _ in find_layers(model, torch.rand(1, 3, 64, 64), ["layer3", "layer4"])]
+        ['layer3', 'layer4']
+    """
+    named: Any = own_layers(model) or None if layer is None else layer
+    listed = named if isinstance(named, (list, tuple)) and named else [named]
+    return [find_layer(model, images, one) for one in listed]
+
+
+def own_layers(model: nn.Module) -> list[nn.Module]:
+    """Return the layers that a model says are to be explained, or none.
+
+    These are its ``explained_layers``, as this package's classifiers have them: one for each
+    branch. Of a model of several ``networks`` (``MultiLevelNetwork``) it is those of the first one,
+    which its forward pass runs; multi-level CAM finds the others itself.
+
+    Example:
+        >>> own_layers(nn.Linear(2, 2))
+        []
+    """
+    networks, _ = networks_of(model)
+    return list(getattr(networks[0] if networks else model, "explained_layers", ()))
 
 
 def find_layer(
@@ -20,10 +67,12 @@ def find_layer(
     Args:
         model: The model.
         images: (N,c,H,W), what it takes; looked at only where ``layer`` is None.
-        layer: A module of the model, its dotted name ("layer4.1"), or None for the last
-            convolutional layer: the last part of the model with a convolution in it that still
-            gives maps of more than one place, with the normalisation and the activation that
-            follow it. Not for transformers, whose convolutions only cut the image into patches.
+        layer: A module of the model, its dotted name ("layer4.1"), or None for the last of the
+            model's own ``explained_layers`` (see ``own_layers``), and where it has none for the
+            last convolutional layer: the last part of the model with a convolution in it that
+            still gives maps of more than one place, with the normalisation and the activation
+            that follow it. Not for transformers, whose convolutions only cut the image into
+            patches.
 
     Raises:
         LayerError: No such layer.
@@ -36,7 +85,10 @@ def find_layer(
         'layer4'
     """
     if layer is None:
-        return _last_convolutional(model, images)
+        named = own_layers(model)
+        if not named:
+            return _last_convolutional(model, images)
+        layer = named[-1]
     if isinstance(layer, str):
         return layer, _by_name(model, layer)
     check_layer(model, layer)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,16 @@ from captum_cluster._checks import describe, expected, is_integer
 from captum_cluster._types import CamResult
 from captum_cluster.attr import stock as captum_stock
 from captum_cluster.evaluation.custom import custom_map
+from captum_cluster.functional.attribution import Views, sum_views
 from captum_cluster.grad_cam import stock as grad_cam_stock
-from captum_cluster.hooks import count_forwards, grads_kept, structure_kept, untouched
+from captum_cluster.hooks import (
+    ForwardCount,
+    count_forwards,
+    grads_kept,
+    structure_kept,
+    untouched,
+)
+from captum_cluster.methods import networks_of
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -31,6 +40,8 @@ OWN: dict[str, tuple[Any, dict[str, Any]]] = {
     "minmax-cam": (attr.LayerMinMaxCam, {}),
     "d-minmax-cam": (attr.LayerMinMaxCam, {"decomposed": True}),
     "cam": (attr.LayerClassActivationMap, {}),
+    "multi-branch-cam": (attr.LayerMultiBranchCam, {}),
+    "multi-level-cam": (attr.LayerMultiLevelCam, {}),
     "score-cam": (attr.LayerScoreCam, {}),
     "rise": (attr.LayerRise, {}),
 }
@@ -67,7 +78,7 @@ class Run:
     Attributes:
         maps: (1,T,h,w), signed, as the method gives it.
         seconds: Wall time.
-        forwards: Images that went through the model.
+        forwards: Images that went through the model, and through the networks of its levels.
         result: What our methods keep for figures; None for stock methods.
     """
 
@@ -138,14 +149,17 @@ def check_method(name: Any) -> str:
     return name
 
 
-def takes_several_layers(name: str) -> bool:
-    """Return whether a method makes one map of several layers.
+def takes_several_layers(method: str | Callable[..., Any]) -> bool:
+    """Return whether a method, by name or as a class of ours, makes one map of several layers.
 
     Example:
         >>> takes_several_layers("collection-cam"), takes_several_layers("cluster-cam")
         (True, False)
+        >>> takes_several_layers(attr.LayerMultiBranchCam)
+        True
     """
-    return name in OWN and bool(OWN[name][0].algorithm.several_layers)
+    own = OWN[method][0] if isinstance(method, str) and method in OWN else method
+    return bool(getattr(getattr(own, "algorithm", None), "several_layers", False))
 
 
 def run_method(
@@ -157,6 +171,7 @@ def run_method(
     *,
     labels: Sequence[int] | None = None,
     reshape_transform: Transform | None = None,
+    views: Views | None = None,
     **options: Any,
 ) -> Run:
     """Run one method on one image, timed and counted, and leave the model as it was found.
@@ -171,11 +186,14 @@ def run_method(
         target: The label explained; or T labels, for which methods that can share passes do so.
         labels: The labels present, for methods that contrast them; None: those predicted.
         reshape_transform: Turns what the layer gives into maps (N,C,h,w); not for "grad-cam".
+        views: See the image at several sizes and mirrored: the views' maps, rectified, are
+            summed at the image's size and divided by their maximum. What the method keeps for
+            figures is then not returned.
         **options: Of our methods: their own, and those of how their passes are made. Stock
             methods take none.
 
     Returns:
-        The maps (1,T,h,w) and what they cost.
+        The maps (1,T,h,w) and what they cost; with ``views`` (1,T,H,W) from 0 to 1.
 
     Raises:
         TypeError: An option that the method does not have.
@@ -189,6 +207,9 @@ def run_method(
         7
         >>> run_method("cluster-cam", net, net[0], torch.rand(1, 3, 8, 8), [2, 5]).maps.shape
         torch.Size([1, 2, 6, 6])
+        >>> twice = Views(scales=[1.0, 2.0])
+        >>> run_method("grad-cam", net, net[0], torch.rand(1, 3, 8, 8), 2, views=twice).maps.shape
+        torch.Size([1, 1, 8, 8])
     """
     targets = [int(target)] if is_integer(target) else list(target)  # type: ignore[arg-type]
     layers = [layer] if isinstance(layer, nn.Module) else list(layer)
@@ -202,13 +223,37 @@ def run_method(
     else:
         run = _stock
     kept = (untouched(model), grads_kept(model), structure_kept(model))
-    with count_forwards(model) as count, kept[0], kept[1], kept[2]:
+    with _all_counted(model) as counts, kept[0], kept[1], kept[2]:
         start = time.perf_counter()
-        maps, result = run(method, model, layers, image, targets, reshape_transform, options)
+        maps, result = _seen_in(
+            views,
+            image,
+            lambda seen: run(method, model, layers, seen, targets, reshape_transform, options),
+        )
         if maps.is_cuda:
             torch.cuda.synchronize(maps.device)
         seconds = time.perf_counter() - start
-    return Run(maps.detach().cpu(), seconds, count.images, result)
+    return Run(maps.detach().cpu(), seconds, sum(count.images for count in counts), result)
+
+
+@contextmanager
+def _all_counted(model: nn.Module) -> Iterator[list[ForwardCount]]:
+    """Count the images that go through a model, and through the networks of its levels."""
+    networks, _ = networks_of(model)
+    with ExitStack() as stack:
+        yield [stack.enter_context(count_forwards(one)) for one in (model, *networks[1:])]
+
+
+def _seen_in(
+    views: Views | None,
+    image: Tensor,
+    run: Callable[[Tensor], tuple[Tensor, CamResult | None]],
+) -> tuple[Tensor, CamResult | None]:
+    """Return maps and result of an image, or the sum of its views' maps and no result."""
+    if views is None:
+        return run(image)
+    size = image.shape[-2:]
+    return sum_views([view.back(run(view.of(image))[0], size) for view in views.at(size)]), None
 
 
 def _own(
@@ -307,7 +352,8 @@ def warm_up(name: str) -> None:
         >>> warm_up("grad-cam")
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        # torch.manual_seed would also seed the accelerators, which fork_rng leaves alone.
+        torch.default_generator.manual_seed(0)
         net = nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1),
             nn.ReLU(),

@@ -77,10 +77,11 @@ def evaluate(
     Args:
         model: A classifier with logits (N,L), or what ``load_model`` returns.
         layer: A module, its dotted name, or several, shallow to final, of which methods that
-            explain one take the last; None: the last convolutional layer.
+            explain one take the last; None: the model's own ``explained_layers`` where it has
+            them, else the last convolutional layer.
         dataset: Gives a ``Scene`` for each index; see ``captum_cluster.data``.
         methods: Names, classes of either host, functions, or mappings that give a method a name,
-            options or layers of its own; see ``method_entries`` and ``custom_map``.
+            options, layers or scales of its own; see ``method_entries`` and ``custom_map``.
         metrics: "all", or names of ``METRICS``, or mappings that give a metric options; see
             ``choose_metrics``. Those that the data have no ground truth for are left out of the
             report.
@@ -216,6 +217,7 @@ class _Run:
                     "method": plain(entry.method),
                     "options": plain(entry.options),
                     "layer": _layer_names(self.model, entry.layer),
+                    **entry.facts(),
                 }
                 for entry in settings.entries
             ],

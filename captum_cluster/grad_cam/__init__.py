@@ -5,6 +5,9 @@ from captum_cluster.grad_cam.cluster_cam import ClusterCAM
 from captum_cluster.grad_cam.collection_cam import CollectionCAM
 from captum_cluster.grad_cam.minmax_cam import MinMaxCAM
 from captum_cluster.grad_cam.minmax_grad_cam import MinMaxGradCAM
+from captum_cluster.grad_cam.multi_branch_cam import MultiBranchCAM
+from captum_cluster.grad_cam.multi_level_cam import MultiLevelCAM
+from captum_cluster.grad_cam.multi_scale import MultiScaleCAM
 from captum_cluster.grad_cam.rise import RISE
 from captum_cluster.grad_cam.score_cam import ScoreCAM
 from captum_cluster.grad_cam.targets import MinMaxTarget
@@ -17,5 +20,8 @@ __all__ = [
     "MinMaxCAM",
     "MinMaxGradCAM",
     "MinMaxTarget",
+    "MultiBranchCAM",
+    "MultiLevelCAM",
+    "MultiScaleCAM",
     "ScoreCAM",
 ]

@@ -197,7 +197,7 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
             with torch.inference_mode(False), untouched(self.model):
                 outputs = self.activations_and_grads(images)
                 self.outputs = outputs.detach()
-                targets = _top_classes(self.outputs) if targets is None else targets
+                targets = top_classes(self.outputs) if targets is None else targets
                 layers = self.compute_cam_per_layer(images, targets, eigen_smooth)
         finally:
             self.activations_and_grads.drop_graph()
@@ -262,7 +262,7 @@ def _check_layers(model: Any, target_layers: Any) -> list[nn.Module]:
     return list(target_layers)
 
 
-def _top_classes(outputs: Tensor) -> list[OutputTarget]:
+def top_classes(outputs: Tensor) -> list[OutputTarget]:
     """Return the top class of each image as a target."""
     if outputs.ndim != 2:
         what = f"given, since the model's output is of shape {tuple(outputs.shape)}"

@@ -16,6 +16,7 @@ from captum_cluster.grad_cam._base import ScopedCAM
 from captum_cluster.grad_cam.targets import MinMaxTarget
 from captum_cluster.methods import (
     MinMaxCamConfig,
+    MultiLevelCamConfig,
     check_labels,
     closed_form_weight,
     find_classifier,
@@ -81,7 +82,7 @@ def categories_of(targets: list[OutputTarget], outputs: Tensor) -> Tensor:
 
 
 def labels_of(
-    targets: list[OutputTarget], outputs: Tensor, config: MinMaxCamConfig
+    targets: list[OutputTarget], outputs: Tensor, config: MinMaxCamConfig | MultiLevelCamConfig
 ) -> tuple[Tensor, Tensor]:
     """Return the labels explained (N,1) and the labels present (N,L), which the targets tell."""
     outputs = outputs.reshape(len(outputs), -1) if outputs.ndim == 1 else outputs

@@ -34,6 +34,27 @@ from captum_cluster.methods.minmax_grad_cam import (
     minmax_grad_cam,
     weighted_outputs,
 )
+from captum_cluster.methods.multi_branch_cam import (
+    MULTI_BRANCH_CAM,
+    MultiBranchCamConfig,
+    MultiBranchCamResult,
+    multi_branch_cam,
+)
+from captum_cluster.methods.multi_level_cam import (
+    MULTI_LEVEL_CAM,
+    MultiLevelCamConfig,
+    MultiLevelCamResult,
+    NetworkLayers,
+    multi_level_cam,
+)
+from captum_cluster.methods.networks import (
+    Level,
+    Networks,
+    check_groups_of,
+    check_level,
+    networks_of,
+    split_networks,
+)
 from captum_cluster.methods.rise import RISE, RiseConfig, rise
 from captum_cluster.methods.score_cam import SCORE_CAM, ScoreCamConfig, score_cam
 
@@ -43,6 +64,8 @@ __all__ = [
     "COLLECTION_CAM",
     "MINMAX_CAM",
     "MINMAX_GRAD_CAM",
+    "MULTI_BRANCH_CAM",
+    "MULTI_LEVEL_CAM",
     "RISE",
     "SCORE_CAM",
     "Algorithm",
@@ -52,16 +75,25 @@ __all__ = [
     "CollectionCamConfig",
     "CollectionCamResult",
     "LayerCollections",
+    "Level",
     "MapsAndGradients",
     "MinMaxCamConfig",
     "MinMaxGradCamConfig",
     "MinMaxResult",
+    "MultiBranchCamConfig",
+    "MultiBranchCamResult",
+    "MultiLevelCamConfig",
+    "MultiLevelCamResult",
+    "NetworkLayers",
+    "Networks",
     "RiseConfig",
     "ScoreCamConfig",
     "cam",
     "check_baselines",
+    "check_groups_of",
     "check_images",
     "check_labels",
+    "check_level",
     "check_outputs",
     "closed_form_weight",
     "cluster_cam",
@@ -71,9 +103,13 @@ __all__ = [
     "find_classifier",
     "minmax_cam",
     "minmax_grad_cam",
+    "multi_branch_cam",
+    "multi_level_cam",
+    "networks_of",
     "option_parameters",
     "rise",
     "score_cam",
+    "split_networks",
     "weighted_outputs",
     "with_options",
 ]

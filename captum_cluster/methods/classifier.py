@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import LayerError, check_finite, describe, expected
 from captum_cluster.hooks import owner_of
+from captum_cluster.methods.networks import networks_of
 
 _ADVICE = (
     " Pass classifier= if another module is the classifier, or use the gradient form, which takes "
@@ -39,7 +40,9 @@ def find_classifier(model: object, classifier: nn.Module | None = None) -> nn.Mo
         if not _is_linear(classifier):
             raise TypeError(expected("classifier", what, describe(classifier)))
         return classifier
-    owner = owner_of(model)
+    networks, _ = networks_of(model)
+    # Of several networks the first gives the model's outputs.
+    owner = networks[0] if networks else owner_of(model)
     if owner is None:
         raise LayerError(expected("classifier", "given for a function that hides its model", None))
     found = [module for module in owner.modules() if _is_linear(module)]

@@ -23,6 +23,8 @@ from captum_cluster.attr import (
     LayerCollectionCam,
     LayerMinMaxCam,
     LayerMinMaxGradCam,
+    LayerMultiBranchCam,
+    LayerMultiLevelCam,
     LayerRise,
     LayerScoreCam,
 )
@@ -34,6 +36,8 @@ from captum_cluster.grad_cam import (
     MinMaxCAM,
     MinMaxGradCAM,
     MinMaxTarget,
+    MultiBranchCAM,
+    MultiLevelCAM,
     ScoreCAM,
 )
 from captum_cluster.methods import (
@@ -42,6 +46,8 @@ from captum_cluster.methods import (
     CollectionCamConfig,
     MinMaxCamConfig,
     MinMaxGradCamConfig,
+    MultiBranchCamConfig,
+    MultiLevelCamConfig,
     RiseConfig,
     ScoreCamConfig,
 )
@@ -260,6 +266,33 @@ CASES = [
         passes=lambda c, result: len(result.maps),
         closed_form=True,
         index_targets=True,
+    ),
+    Case(
+        "multi-branch-cam",
+        "multi-branch-cam",
+        LayerMultiBranchCam,
+        MultiBranchCAM,
+        MultiBranchCamConfig,
+        passes=lambda c, result: len(result.maps),
+        weighted=False,
+        scaled=True,
+        gradient=True,
+        together=True,
+    ),
+    # On a network without levels: tests/methods/test_multi_level_cam.py has those with levels.
+    Case(
+        "multi-level-cam",
+        "multi-level-cam",
+        LayerMultiLevelCam,
+        MultiLevelCAM,
+        MultiLevelCamConfig,
+        passes=lambda c, result: len(result.maps),
+        weighted=False,
+        scaled=True,
+        gradient=True,
+        index_targets=True,
+        labelled=True,
+        together=True,
     ),
 ]
 

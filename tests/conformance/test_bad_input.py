@@ -221,6 +221,8 @@ CHOICES = {
     "minmax-grad-cam": ["contrast", "reduction"],
     "minmax-cam": ["contrast"],
     "cam": [],
+    "multi-branch-cam": [],
+    "multi-level-cam": ["rest"],
 }
 CHOSEN = [
     pytest.param(case, name, id=f"{case.name}-{name}")
@@ -650,7 +652,8 @@ def test_a_softmax_classifier_needs_labels(case, face):
     if face == "captum":
         cam = case.captum(model, model.relu2)
         maps = cam.attribute(x, 3, max_predicted=50, **case.options)
-        assert maps.abs().max() > 0
+        # Less the maximum over so many labels nothing need be left of a map.
+        assert (maps >= 0).all() if case.together else maps.abs().max() > 0
 
 
 @labelled

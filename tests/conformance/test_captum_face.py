@@ -158,6 +158,12 @@ DEFAULTS = {
         "max_predicted": 20,
         "labels": None,
     },
+    "multi-level-cam": {
+        "rest": "present",
+        "label_threshold": 0.5,
+        "max_predicted": 20,
+        "labels": None,
+    },
 }
 READS = {
     "cluster-cam": "logit",

@@ -13,9 +13,14 @@ import captum_cluster.grad_cam
 import captum_cluster.methods
 from captum_cluster.methods import Algorithm
 from tests.conformance.cases import CASES
-from tests.helpers import collection_references, minmax_references, references
+from tests.helpers import (
+    collection_references,
+    level_references,
+    minmax_references,
+    references,
+)
 
-REFERENCES = (references, collection_references, minmax_references)
+REFERENCES = (references, collection_references, minmax_references, level_references)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +52,7 @@ def test_the_methods_of_the_first_issues_are_there():
     ids = {algorithm.id for algorithm in FOUND.values()}
     assert {"cluster-cam", "score-cam", "rise"} <= ids
     assert {"collection-cam", "minmax-grad-cam", "minmax-cam", "cam"} <= ids
+    assert {"multi-branch-cam", "multi-level-cam"} <= ids
     assert len(ids) == len(FOUND), "two methods share an id"
 
 

@@ -15,7 +15,9 @@ from captum_cluster.evaluation.registry import (
     run_method,
     warm_up,
 )
+from captum_cluster.functional.attribution import Views
 from captum_cluster.grad_cam import ClusterCAM
+from captum_cluster.training import MultiLevelNetwork, gap_classifier
 from tests.helpers.nets import SmallNet, images
 
 
@@ -289,3 +291,75 @@ def test_a_stock_method_that_fails_for_one_label_is_named(net):
     image = images(1, size=16, dtype=torch.float32)
     with pytest.raises(RuntimeError, match="Expected the stock method gradcam to run here"):
         run_method("gradcam", net, net.relu2, image, [0, 99])
+
+
+# Views
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_sees_the_views_of_an_image(name, net):
+    options = {"n_masks": 10} if name == "rise" else {}
+    image = images(1, size=16, dtype=torch.float32)
+    views = Views((1.0, 1.5), flip=True)
+    run = run_method(name, net, net.relu2, image, 2, labels=[2, 4], views=views, **options)
+    assert run.maps.shape == (1, 1, 16, 16)
+    assert run.result is None
+    total = torch.zeros(1, 1, 16, 16)
+    forwards = 0
+    for size in (16, 24):
+        seen = torch.nn.functional.interpolate(image, (size, size), mode="bilinear")
+        for mirrored in (False, True):
+            alone = run_method(
+                name, net, net.relu2, seen.flip(3) if mirrored else seen, 2, labels=[2, 4],
+                **options,
+            )  # fmt: skip
+            maps = alone.maps.relu().float()
+            maps = maps.flip(3) if mirrored else maps
+            total += torch.nn.functional.interpolate(maps, (16, 16), mode="bilinear")
+            forwards += alone.forwards
+    highest = total.amax()
+    assert run.forwards == forwards
+    torch.testing.assert_close(
+        run.maps, total / (highest if highest > 0 else 1.0), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("method", [LayerGradCam, Saliency, GradCAM, LayerClusterCam])
+def test_classes_see_the_views_of_an_image(method, net):
+    image = images(1, size=16, dtype=torch.float32)
+    views = Views((0.5, 1.0))
+    maps = run_method(method, net, net.relu2, image, [2, 4], views=views).maps
+    assert maps.shape == (1, 2, 16, 16)
+    assert maps.amax(dim=(2, 3)).tolist() == [[1.0, 1.0]]
+    plain = run_method(method, net, net.relu2, image, [2, 4]).maps
+    assert plain.shape[:2] == (1, 2)
+
+
+def test_a_function_is_handed_each_view(net):
+    sizes = []
+
+    def mine(model, layer, image, target):
+        sizes.append(tuple(image.shape))
+        return image.mean(dim=1)
+
+    image = images(1, size=(16, 10), dtype=torch.float32)
+    run_method(mine, net, net.relu2, image, 0, views=Views((0.5, 2.0), flip=False))
+    assert sizes == [(1, 3, 8, 5), (1, 3, 32, 20)]
+
+
+# Models of several networks
+
+
+def test_the_passes_of_all_networks_are_counted():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+        networks = [gap_classifier(copy.deepcopy(body), labels) for labels in (3, 2)]
+    model = MultiLevelNetwork(networks[0], networks[1:], [torch.tensor([0, 0, 1])]).eval()
+    image = images(1, size=9, dtype=torch.float32)
+    layers = model.explained_layers
+    run = run_method("multi-level-cam", model, layers, image, [0, 2], labels=[0, 2])
+    assert run.forwards == 2
+    assert run.maps.shape == (1, 2, 7, 7)
+    assert run.result.grouped.shape == (1, 2, 1, 7, 7)
+    assert run_method("grad-cam", model, layers[0], image, 0).forwards == 1

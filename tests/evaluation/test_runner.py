@@ -20,6 +20,7 @@ from captum_cluster.evaluation.running.records import read_records
 from captum_cluster.functional.attribution import saliency
 from captum_cluster.functional.metrics import average_drop, deletion_insertion, energy_inside
 from captum_cluster.hooks import count_forwards
+from captum_cluster.training import MultiLevelNetwork, TwoBranch
 from tests.evaluation.run_script import IMAGES, digit_net, judge, slow
 
 SCRIPT = Path(__file__).with_name("run_script.py")
@@ -480,3 +481,50 @@ def test_metrics_with_options(tmp_path):
     assert plain.value("grad-cam", "pointing-game") < 1
     with pytest.raises(ValueError, match="metrics: "):
         judge(tmp_path, DigitScenes(4), methods=["grad-cam"], metrics=["pointing-game"])
+
+
+# Several sizes of an image, several networks
+
+
+def test_a_method_at_several_scales_stands_beside_itself(tmp_path):
+    scaled = {"method": "cam", "name": "scaled", "scales": [0.5, 1, 1.5, 2], "flip": True}
+    methods = ["cam", scaled, {"method": slow, "name": "mine", "scales": [2]}]
+    report = judge(tmp_path, DigitScenes(3), methods=methods)
+    assert report.methods == ("cam", "scaled", "mine")
+    forwards = {record["method"]: record["forwards"] for record in read_records(tmp_path)}
+    assert (forwards["cam"], forwards["scaled"]) == (1, 8)
+    facts = json.loads((tmp_path / "run.json").read_text())["methods"]
+    assert facts[1]["scales"] == [0.5, 1.0, 1.5, 2.0]
+    assert facts[1]["flip"] is True
+    assert "scales" not in facts[0]
+    assert report.value("cam", "energy") != report.value("scaled", "energy")
+    judge(tmp_path, DigitScenes(3), methods=methods)
+    with pytest.raises(ValueError, match=r'holds another.*methods: .*"flip": true.*"flip": false'):
+        judge(tmp_path, DigitScenes(3), methods=["cam", {**scaled, "flip": False}, methods[2]])
+
+
+def multi_level():
+    def body():
+        return nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.ReLU())
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        groups = [torch.arange(10) // 2]
+        return MultiLevelNetwork(TwoBranch(body, 10), [TwoBranch(body, 5)], groups).eval()
+
+
+def test_a_model_of_several_networks_is_judged_at_its_own_layers():
+    seen = []
+
+    def own(model, layer, image, target):
+        seen.append(layer)
+        return image.mean(dim=1)
+
+    net = multi_level()
+    methods = ["multi-level-cam", "multi-branch-cam", "grad-cam", "gradcam", own]
+    report = evaluate(
+        net, None, DigitScenes(2), methods, ["energy"], probability="sigmoid",
+        preparation=Preparation(64), progress=False, strict=True,
+    )  # fmt: skip
+    assert report.methods == (*methods[:4], "own")
+    assert set(seen) == {net.base.explained_layers[1]}

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_finite, describe, expected
 from captum_cluster.data import Preparation, Scene
-from captum_cluster.evaluation.layers import find_layer
-from captum_cluster.evaluation.registry import Run, run_method
+from captum_cluster.evaluation.layers import find_layers
+from captum_cluster.evaluation.registry import Run, run_method, takes_several_layers
 from captum_cluster.evaluation.running.cases import Case
 from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.evaluation.running.measures import Metric, encode_sums
@@ -193,6 +193,7 @@ class Examiner:
             targets.tolist(),
             labels=present.nonzero().flatten().tolist(),
             reshape_transform=self._settings.reshape_transform,
+            views=entry.views,
             **entry.options,
         )
 
@@ -200,8 +201,10 @@ class Examiner:
         """Return a method's layers, which are looked up at the first image."""
         if entry.name not in self._layers:
             wanted: Any = self._settings.layer if entry.layer is None else entry.layer
-            listed = wanted if isinstance(wanted, (list, tuple)) else [wanted]
-            self._layers[entry.name] = [find_layer(self._model, image, one)[1] for one in listed]
+            found = [module for _, module in find_layers(self._model, image, wanted)]
+            # Somebody else's method is handed layers that nobody named only one at a time.
+            whole = wanted is not None or takes_several_layers(entry.method)
+            self._layers[entry.name] = found if whole else found[-1:]
         return self._layers[entry.name]
 
     def _record(

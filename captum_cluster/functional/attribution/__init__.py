@@ -21,6 +21,7 @@ from captum_cluster.functional.attribution.labels import (
     present_labels,
     warn_of_probabilities,
 )
+from captum_cluster.functional.attribution.levels import fuse_levels, rest_labels, rest_maps
 from captum_cluster.functional.attribution.masks import (
     GridMasks,
     JoinedMasks,
@@ -32,6 +33,11 @@ from captum_cluster.functional.attribution.masks import (
     unit_masks,
     upsample,
 )
+from captum_cluster.functional.attribution.merging import (
+    merge_branches,
+    to_largest_grid,
+    unit_positive,
+)
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
 from captum_cluster.functional.attribution.sufficiency import PowerMasks, sharpest_sufficient
 from captum_cluster.functional.attribution.targets import (
@@ -40,6 +46,7 @@ from captum_cluster.functional.attribution.targets import (
     select_each,
     select_shared,
 )
+from captum_cluster.functional.attribution.views import View, Views, sum_views
 from captum_cluster.functional.attribution.weights import (
     base_and_scissors,
     base_scissors_weights,
@@ -56,6 +63,8 @@ __all__ = [
     "Partition",
     "PowerMasks",
     "TargetSelector",
+    "View",
+    "Views",
     "base_and_scissors",
     "base_scissors_weights",
     "choose_partition",
@@ -66,14 +75,18 @@ __all__ = [
     "decomposed_contrast",
     "dispersion_separation",
     "fuse",
+    "fuse_levels",
     "kmeans_labels",
     "map_statistics",
+    "merge_branches",
     "minmax",
     "other_labels",
     "present_labels",
     "quantile_denoise",
     "random_grids",
     "read_scores",
+    "rest_labels",
+    "rest_maps",
     "saliency",
     "select_each",
     "select_shared",
@@ -82,7 +95,10 @@ __all__ = [
     "spectral_embedding",
     "spectral_labels",
     "spread_over_members",
+    "sum_views",
+    "to_largest_grid",
     "unit_masks",
+    "unit_positive",
     "upsample",
     "ward_partitions",
     "warn_of_probabilities",

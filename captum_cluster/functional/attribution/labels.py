@@ -134,8 +134,8 @@ def warn_of_probabilities(outputs: Tensor) -> None:
     """
     if outputs.shape[1] > 1 and bool(_probabilities(outputs).any()):
         warn(
-            "The model's outputs lie in [0,1], as if it ended in a sigmoid or softmax. MinMax "
-            "contrasts logits: pass the model without that last step."
+            "The model's outputs lie in [0,1], as if it ended in a sigmoid or softmax. Labels "
+            "are contrasted by their logits: pass the model without that last step."
         )
 
 

@@ -10,6 +10,7 @@ from pytorch_grad_cam import GradCAM
 from captum_cluster.attr import LayerClusterCam
 from captum_cluster.evaluation.registry import method_names
 from captum_cluster.evaluation.running.entries import Entry, method_entries
+from captum_cluster.functional.attribution import Views
 
 
 def edges(model, layer, image, target):
@@ -116,7 +117,8 @@ def test_what_is_no_method(method):
 
 
 def test_keys_that_a_mapping_does_not_have():
-    what = "Expected a method to be described by name, method, options, layer, but got "
+    keys = "name, method, options, layer, scales, flip"
+    what = f"Expected a method to be described by {keys}, but got "
     assert message(ValueError, [{"name": "x"}]) == what + "no 'method'."
     assert message(ValueError, [{}]) == what + "no 'method'."
     unknown = {"method": "cam", "option": {}}
@@ -137,3 +139,46 @@ def test_names_that_are_none(name, got):
     assert message(TypeError, [{"method": "cam", "name": name}]) == (
         f"Expected name to be a name, but got {got}."
     )
+
+
+# Views
+
+
+@pytest.mark.parametrize(
+    ("given", "views"),
+    [
+        ({"scales": [0.5, 1, 1.5, 2], "flip": True}, Views()),
+        ({"scales": (0.5, 2)}, Views((0.5, 2.0), flip=False)),
+        ({"flip": True}, Views((1.0,), flip=True)),
+        ({"scales": None, "flip": True}, Views((1.0,), flip=True)),
+        ({"scales": [1], "flip": False}, None),
+        ({"scales": None, "flip": None}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("method", ["cam", LayerGradCam, edges])
+def test_a_mapping_gives_views(given, views, method):
+    [found] = method_entries([{"method": method, **given}])
+    assert found.views == views
+    assert found.options == {}
+
+
+def test_views_are_facts_only_where_there_are_some():
+    scaled = {"method": "cam", "name": "scaled", "scales": [0.5, 1], "flip": True}
+    plain, seen = method_entries(["cam", scaled])
+    assert plain.facts() == {}
+    assert seen.facts() == {"scales": [0.5, 1.0], "flip": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "got"),
+    [
+        ({"scales": []}, ValueError, "scales to be a list of at least one number, but got an emp"),
+        ({"scales": [0]}, ValueError, "each of scales to be a number above 0, but got 0"),
+        ({"scales": 2}, TypeError, "scales to be a list of numbers, but got 2"),
+        ({"scales": "0.5"}, TypeError, "scales to be a list of numbers, but got '0.5' (str)"),
+        ({"flip": "yes"}, TypeError, "flip to be True or False, but got 'yes' (str)"),
+    ],
+)
+def test_views_that_are_none(given, error, got):
+    assert message(error, [{"method": "cam", **given}]).startswith(f"Expected {got}")

@@ -73,8 +73,8 @@ def test_probabilities_are_thresholded_as_they_are():
         warn_of_probabilities(outputs)
     assert len(caught) == 1
     assert str(caught[0].message) == (
-        "The model's outputs lie in [0,1], as if it ended in a sigmoid or softmax. MinMax "
-        "contrasts logits: pass the model without that last step."
+        "The model's outputs lie in [0,1], as if it ended in a sigmoid or softmax. Labels "
+        "are contrasted by their logits: pass the model without that last step."
     )
     assert caught[0].filename == __file__
 

@@ -1,0 +1,77 @@
+"""Maps of several layers or views as one map: each counts by its shape, not by its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from captum_cluster._checks import expected
+from captum_cluster.functional.attribution.masks import upsample
+
+
+def unit_positive(maps: Tensor) -> Tensor:
+    """Return maps (..., h, w) rectified and divided by their maximum, ``ReLU(M) / max ReLU(M)``.
+
+    Unlike min-max this keeps the share of each value in the largest. A map without a positive
+    value gives 0.
+
+    Example:
+        >>> unit_positive(torch.tensor([[[2.0, 4.0]], [[-3.0, 0.0]]]))
+        tensor([[[0.5000, 1.0000]],
+        <BLANKLINE>
+                [[0.0000, 0.0000]]])
+    """
+    positive = maps.relu()
+    high = positive.amax(dim=(-2, -1), keepdim=True)
+    return positive / torch.where(high > 0, high, torch.ones_like(high))
+
+
+def to_largest_grid(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Return maps (..., h, w) of several grids on the largest of them, resized bilinearly.
+
+    Args:
+        maps: At least one; their grids may differ.
+
+    Returns:
+        As many, with the greatest height and the greatest width among them.
+
+    Raises:
+        ValueError: There are none.
+
+    Example:
+        >>> [part.tolist() for part in to_largest_grid([torch.ones(1, 2), torch.ones(1, 1)])]
+        [[[1.0, 1.0]], [[1.0, 1.0]]]
+    """
+    if not maps:
+        raise ValueError(expected("maps", "those of at least one layer", "none"))
+    size = tuple(max(part.shape[axis] for part in maps) for axis in (-2, -1))
+    return [part if part.shape[-2:] == size else upsample(part, size) for part in maps]
+
+
+def merge_branches(maps: Sequence[Tensor]) -> Tensor:
+    """Return the mean over the branches of each one's map, rectified and divided by its maximum.
+
+    Maps of different grids are rectified and brought to the largest grid before the division.
+
+    Args:
+        maps: Of each branch (..., h, w), signed.
+
+    Returns:
+        (..., h, w) from 0 to 1, on the largest grid.
+
+    Raises:
+        ValueError: There are none.
+
+    Example:
+        >>> merge_branches([torch.tensor([[4.0, -1.0]]), torch.tensor([[1.0, 2.0]])])
+        tensor([[0.7500, 0.5000]])
+
+    References:
+        Huang et al., "Class Activation Map generation by Multiple Level Class Grouping and
+        Orthogonal Constraint", section II-D: M = (M_1 + M_2) / 2. That each is divided by its
+        maximum first, so that neither outweighs the other, is our reading.
+    """
+    aligned = to_largest_grid([part.relu() for part in maps])
+    return torch.stack([unit_positive(part) for part in aligned]).mean(dim=0)
