@@ -13,7 +13,12 @@ from captum_cluster.hooks.keeping import (
     structure_kept,
     untouched,
 )
-from captum_cluster.hooks.observing import ForwardCount, count_forwards, trace_shapes
+from captum_cluster.hooks.observing import (
+    ForwardCount,
+    count_forwards,
+    inputs_of,
+    trace_shapes,
+)
 
 __all__ = [
     "Capture",
@@ -22,6 +27,7 @@ __all__ = [
     "check_layer",
     "count_forwards",
     "grads_kept",
+    "inputs_of",
     "modes_kept",
     "owner_of",
     "structure_kept",

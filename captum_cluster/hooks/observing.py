@@ -46,6 +46,33 @@ def count_forwards(model: nn.Module) -> Iterator[ForwardCount]:
         handle.remove()
 
 
+@contextmanager
+def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
+    """Give the list of the tensors that a module takes inside the context, one for each call.
+
+    They are the tensors themselves, so a loss computed from them reaches what comes before the
+    module. Calls without a tensor are left out.
+
+    Example:
+        >>> head = nn.Linear(2, 1)
+        >>> net = nn.Sequential(nn.Flatten(), head)
+        >>> with inputs_of(head) as taken:
+        ...     _ = net(torch.zeros(3, 2, 1))
+        >>> [tensor.shape for tensor in taken]
+        [torch.Size([3, 2])]
+    """
+    taken: list[Tensor] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        taken.extend([x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)][:1])
+
+    handle = module.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield taken
+    finally:
+        handle.remove()
+
+
 def trace_shapes(model: nn.Module, inputs: Tensor) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
     """Return name, module and output shape of each module, in the order in which they finish.
 

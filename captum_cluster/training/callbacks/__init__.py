@@ -1,0 +1,15 @@
+"""Lightning's callbacks: what happens around a training."""
+
+from captum_cluster.training.callbacks.early_stopping import EarlyStoppingAfterHead
+from captum_cluster.training.callbacks.epoch_seed import EpochSeed
+from captum_cluster.training.callbacks.head_first import HeadFirst
+from captum_cluster.training.callbacks.restore_best import RestoreBest
+from captum_cluster.training.callbacks.sub_category_discovery import SubCategoryDiscovery
+
+__all__ = [
+    "EarlyStoppingAfterHead",
+    "EpochSeed",
+    "HeadFirst",
+    "RestoreBest",
+    "SubCategoryDiscovery",
+]

@@ -1,0 +1,44 @@
+"""The sub-categories of images as a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from captum_cluster._checks import expected
+
+
+def save_assignments(
+    path: str | os.PathLike[str], assignments: Tensor, n_sub_categories: int, number: int
+) -> None:
+    """Write the sub-category of each image in each of its labels.
+
+    ".npz" holds ``assignments`` (M,L), -1 where a label is absent, ``n_sub_categories`` and
+    ``round``; ".json" the same, readable: for each image the sub-category of each label present.
+
+    Args:
+        path: Ends in .npz or .json.
+        assignments: LongTensor (M,L).
+        n_sub_categories: K.
+        number: Of the round.
+
+    Raises:
+        ValueError: The name ends otherwise.
+    """
+    file = Path(path)
+    table = assignments.cpu().numpy()
+    if file.suffix == ".npz":
+        np.savez(file, assignments=table, n_sub_categories=n_sub_categories, round=number)
+    elif file.suffix == ".json":
+        images = {
+            str(image): {str(label): int(row[label]) for label in np.flatnonzero(row >= 0)}
+            for image, row in enumerate(table)
+        }
+        content = {"round": number, "n_sub_categories": n_sub_categories, "images": images}
+        file.write_text(json.dumps(content, indent=1))
+    else:
+        raise ValueError(expected("path", "a name that ends in .npz or .json", repr(file.name)))

@@ -1,0 +1,104 @@
+"""What a module and a trainer must have for a training in rounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import BaseFinetuning, EarlyStopping
+from torch import Tensor, nn
+
+from captum_cluster._checks import expected
+from captum_cluster.training.callbacks.restore_best import RestoreBest
+from captum_cluster.training.heads import KernelUsageLinear
+from captum_cluster.training.sub_category_head import SubCategoryHead
+
+
+def parent_head_of(pl_module: pl.LightningModule) -> Any:
+    """Return the head of the labels of a module of the protocol.
+
+    Raises:
+        TypeError: The module is without ``features`` or ``parent_head``.
+    """
+    head = getattr(pl_module, "parent_head", None)
+    weight = getattr(head, "weight", None)
+    got = f"a {type(pl_module).__name__} without"
+    if not callable(getattr(pl_module, "features", None)):
+        raise TypeError(expected("the module", "to have a method features(x) -> (N,D)", got))
+    if not isinstance(head, nn.Module) or not isinstance(weight, Tensor) or weight.ndim < 2:
+        what = "to have a module parent_head with a weight (L,D)"
+        raise TypeError(expected("the module", what, got))
+    return head
+
+
+def sub_head_of(pl_module: pl.LightningModule) -> SubCategoryHead:
+    """Return the head of the sub-categories that the module was given."""
+    head = pl_module.sub_category_head
+    assert isinstance(head, SubCategoryHead)
+    return head
+
+
+def add_sub_category_head(
+    pl_module: pl.LightningModule, n_sub_categories: int, seed: int | None
+) -> None:
+    """Give a module a head of the sub-categories, of the same kind as that of the labels.
+
+    One that is there already stays.
+
+    Args:
+        pl_module: Of the protocol.
+        n_sub_categories: K.
+        seed: Of the head's weights; None: those of one that is there stay.
+
+    Raises:
+        TypeError: The module is not of the protocol.
+        ValueError: It has a ``sub_category_head`` of another kind.
+    """
+    head = _beside(parent_head_of(pl_module), n_sub_categories)
+    there = getattr(pl_module, "sub_category_head", None)
+    if there is None:
+        pl_module.sub_category_head = head
+        head.reset(seed or 0)
+    elif repr(there) != repr(head):
+        what = f"to have no sub_category_head other than {head}"
+        raise ValueError(expected("the module", what, there))
+    elif seed is not None:
+        there.reset(seed)
+
+
+def check_rounds(
+    trainer: pl.Trainer, pl_module: pl.LightningModule, rounds: int, epochs_per_round: int
+) -> None:
+    """Check that a training leaves each round its epochs and its weights.
+
+    Raises:
+        ValueError: It does not; the message says why.
+    """
+    epochs = (rounds + 1) * epochs_per_round
+    if trainer.max_epochs != epochs or trainer.max_steps != -1:
+        what = f"{epochs}, rounds + 1 times epochs_per_round, without max_steps"
+        got = f"{trainer.max_epochs}, with max_steps {trainer.max_steps}"
+        raise ValueError(expected("max_epochs of the trainer", what, got))
+    if not pl_module.automatic_optimization:
+        raise ValueError(expected("automatic_optimization of the module", "True", False))
+    callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        changes = isinstance(callback, EarlyStopping | RestoreBest | BaseFinetuning)
+        if changes and getattr(callback, "head_epochs", 1) > 0:
+            what = "to leave each round its epochs and its weights"
+            raise ValueError(expected("the callbacks", what, type(callback).__name__))
+
+
+def _beside(parent: Any, n_sub_categories: int) -> SubCategoryHead:
+    labels, features = parent.weight.shape[:2]
+    with torch.random.fork_rng(devices=[]):
+        return SubCategoryHead(
+            features,
+            labels,
+            n_sub_categories,
+            bias=getattr(parent, "bias", None) is not None,
+            kernel_usage=isinstance(parent, KernelUsageLinear),
+            device=parent.weight.device,
+            dtype=parent.weight.dtype,
+        )

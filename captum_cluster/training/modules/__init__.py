@@ -1,0 +1,7 @@
+"""Lightning's modules: what is trained, and with which data."""
+
+from captum_cluster.training.modules.classifier import LitCamClassifier
+from captum_cluster.training.modules.scene_data import SceneData
+from captum_cluster.training.modules.two_branch import LitTwoBranch
+
+__all__ = ["LitCamClassifier", "LitTwoBranch", "SceneData"]

@@ -1,0 +1,203 @@
+"""Settings become optimizers, schedules and callbacks."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback
+
+from captum_cluster.training import TrainingSettings
+from captum_cluster.training.callbacks import EarlyStoppingAfterHead, HeadFirst, RestoreBest
+from captum_cluster.training.modules import LitCamClassifier
+from tests.helpers.trainings import (
+    LABELS,
+    StopAfter,
+    StoppedError,
+    same,
+    scene_data,
+    tiny_network,
+    trainer,
+)
+
+
+class Rates(Callback):
+    """Notes the learning rate of each step, and the losses of the validation."""
+
+    def __init__(self):
+        self.rates, self.losses = [], []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.losses.append(float(trainer.callback_metrics["val_loss"]))
+
+
+def run(epochs, *callbacks, fit=None, folder=None, **settings):
+    settings = TrainingSettings(**{"epochs": epochs, **settings})
+    module = LitCamClassifier(tiny_network(dropout=0.0), settings)
+    noted = Rates()
+    made = trainer(epochs, *callbacks, noted, folder=folder)
+    made.fit(module, scene_data(), ckpt_path=fit)
+    return module, noted, made
+
+
+def optimizer_of(**settings):
+    module = LitCamClassifier(tiny_network(), TrainingSettings(schedule="constant", **settings))
+    return module, module.configure_optimizers()
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "expected"),
+    [
+        ({"optimizer": "sgd", "momentum": 0.9, "nesterov": True}, torch.optim.SGD,
+         {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+        ({"optimizer": "adam", "lr": 0.5}, torch.optim.Adam, {"lr": 0.5, "weight_decay": 0.01}),
+        ({"weight_decay": 0.1}, torch.optim.AdamW, {"lr": 0.01, "weight_decay": 0.1}),
+    ],
+    ids=["sgd", "adam", "adamw"],
+)  # fmt: skip
+def test_optimizers(settings, kind, expected):
+    module, optimizer = optimizer_of(**settings)
+    assert type(optimizer) is kind
+    (group,) = optimizer.param_groups
+    assert {name: group[name] for name in expected} == expected
+    assert len(group["params"]) == len([*module.parameters()])
+
+
+def test_heads_and_biases_have_rates_of_their_own():
+    module, optimizer = optimizer_of(lr=0.1, head_lr_factor=10.0, bias_lr_factor=2.0)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    rates = {
+        names[id(parameter)]: group["lr"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert len(rates) == len(names)
+    for name, rate in rates.items():
+        expected = 0.1 * (10 if "parent_head" in name else 1) * (2 if "bias" in name else 1)
+        assert rate == pytest.approx(expected), name
+
+
+def test_a_constant_rate():
+    assert {*run(2, schedule="constant")[1].rates} == {0.01}
+
+
+def test_poly_falls_to_nothing_over_all_steps():
+    _, noted, _ = run(2, schedule="poly", power=0.9)
+    expected = [0.01 * (1 - step / 6) ** 0.9 for step in range(6)]
+    assert noted.rates == pytest.approx(expected)
+
+
+def test_one_cycle_spans_all_steps():
+    _, noted, _ = run(2, schedule="one-cycle")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=6)
+    expected = []
+    for _ in range(6):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert noted.rates == pytest.approx(expected)
+
+
+def test_steps_of_epochs():
+    _, noted, _ = run(5, schedule="step", step_epochs=2, factor=0.1)
+    assert noted.rates == pytest.approx([0.01] * 6 + [0.001] * 6 + [0.0001] * 3)
+
+
+def test_plateaus():
+    _, noted, _ = run(12, schedule="plateau", patience=1, factor=0.5, optimizer="sgd", lr=3.0)
+    rate, best, expected = 3.0, math.inf, []
+    for loss in noted.losses:
+        expected += [rate] * 3
+        rate *= 1.0 if loss < best else 0.5
+        best = min(best, loss)
+    assert noted.rates == pytest.approx(expected)
+    assert len({*noted.rates}) > 2
+
+
+def test_schedules_of_the_two_parts():
+    _, noted, _ = run(5, schedule="poly", power=1.0, head_epochs=2, head_lr=0.5)
+    head = [0.5 * (1 - step / 6) for step in range(6)]
+    assert noted.rates == pytest.approx(head + [0.01 * (1 - step / 9) for step in range(9)])
+
+
+def test_the_head_alone_to_the_end():
+    _, noted, _ = run(2, schedule="poly", power=1.0, head_epochs=2, top_share=0.0)
+    assert noted.rates == pytest.approx([0.01 * (1 - step / 6) for step in range(6)])
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "poly", "plateau", "step"])
+def test_a_resumed_training_equals_an_uninterrupted_one(schedule, tmp_path):
+    options = {"schedule": schedule, "patience": 1, "step_epochs": 2, "restore_best": True}
+    whole = run(4, **options)
+    with pytest.raises(StoppedError):
+        run(4, StopAfter(1), folder=tmp_path, **options)
+    resumed = run(4, fit=tmp_path / "epoch=1.ckpt", **options)
+    assert same(resumed[0].state_dict(), whole[0].state_dict())
+    assert resumed[1].rates == whole[1].rates[6:]
+
+
+def test_callbacks_as_the_settings_ask():
+    def callbacks(**settings):
+        module = LitCamClassifier(tiny_network(), TrainingSettings(epochs=9, **settings))
+        return module.configure_callbacks()
+
+    assert callbacks() == []
+    head, stop = callbacks(head_epochs=2, top_share=0.4, early_stop=7)
+    assert isinstance(head, HeadFirst)
+    assert (head.head_epochs, head.top_share) == (2, 0.4)
+    assert isinstance(stop, EarlyStoppingAfterHead)
+    assert (stop.start, stop.patience, stop.monitor) == (2, 7, "val_loss")
+    (best,) = callbacks(restore_best=True, patience=4, threshold=0.1)
+    assert isinstance(best, RestoreBest)
+    assert (best.patience, best.threshold, best.monitor) == (4, 0.1, "val_loss")
+
+
+def test_early_stopping_ends_a_training():
+    _, _, made = run(30, schedule="constant", optimizer="sgd", lr=5.0, early_stop=1)
+    assert made.current_epoch < 30
+
+
+def test_what_is_logged():
+    module, _, made = run(1)
+    names = {"train_loss", "val_loss", "val_f1", "val_f2", "val_map"}
+    assert {*made.callback_metrics} == names
+    images, labels, _ = scene_data().val[[*range(5)]]
+    module.eval()
+    with torch.no_grad():
+        logits = module(images)
+    loss = F.binary_cross_entropy_with_logits(logits, labels)
+    # two batches of different sizes: the mean over the images
+    assert float(made.callback_metrics["val_loss"]) == pytest.approx(float(loss), abs=1e-6)
+    module.val_scores.update(logits.sigmoid(), labels)
+    for name, value in module.val_scores.compute().items():
+        assert float(made.callback_metrics[f"val_{name}"]) == pytest.approx(float(value))
+
+
+def test_a_schedule_without_an_end():
+    module = LitCamClassifier(tiny_network(), TrainingSettings())
+    with pytest.raises(ValueError, match="max_epochs of the trainer to be at least 1 for this"):
+        trainer(-1, max_steps=3).fit(module, scene_data())
+
+
+def test_bad_settings():
+    with pytest.raises(TypeError, match="settings to be TrainingSettings, but got 'small'"):
+        LitCamClassifier(tiny_network(), "small")
+
+
+@pytest.mark.parametrize(
+    ("weight", "error"),
+    [
+        ([1.0] * LABELS, TypeError),
+        (torch.ones(LABELS).long(), TypeError),
+        (torch.ones(3), ValueError),
+        (-torch.ones(LABELS), ValueError),
+    ],
+    ids=["list", "integers", "length", "negative"],
+)
+def test_bad_class_weights(weight, error):
+    with pytest.raises(error, match=r"class_weight to be a float tensor \(4,\), one number of at"):
+        LitCamClassifier(tiny_network(), class_weight=weight)
