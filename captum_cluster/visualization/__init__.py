@@ -1,4 +1,4 @@
-"""Maps over pictures, and pictures side by side, drawn with matplotlib."""
+"""Maps over pictures, pictures side by side, and what training changed, drawn with matplotlib."""
 
 from captum_cluster.visualization.explanations import plot_clusters, plot_collections
 from captum_cluster.visualization.figures import (
@@ -10,6 +10,14 @@ from captum_cluster.visualization.figures import (
     side_by_side,
 )
 from captum_cluster.visualization.overlays import overlay
+from captum_cluster.visualization.training_figures import (
+    plot_head_weights,
+    plot_hierarchy,
+    plot_label_correlation,
+    plot_shared_kernels,
+    plot_sub_categories,
+    plot_weight_histograms,
+)
 
 __all__ = [
     "Chart",
@@ -19,6 +27,12 @@ __all__ = [
     "panel_grid",
     "plot_clusters",
     "plot_collections",
+    "plot_head_weights",
+    "plot_hierarchy",
+    "plot_label_correlation",
+    "plot_shared_kernels",
+    "plot_sub_categories",
+    "plot_weight_histograms",
     "save_figure",
     "side_by_side",
 ]
