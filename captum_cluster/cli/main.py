@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from captum_cluster import __version__
 from captum_cluster._checks import expected
 from captum_cluster.cli.evaluating import add_evaluate
+from captum_cluster.cli.training import add_train
 
 _ERRORS = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluating = commands.add_parser("evaluate", help="judge methods on many images")
     add_evaluate(evaluating)
+
+    training = commands.add_parser("train", help="train a network that gives better maps")
+    add_train(training)
 
     methods = commands.add_parser("methods", help="list every method, ours and stock")
     methods.set_defaults(run=_methods)

@@ -1,0 +1,228 @@
+"""A training as a file: everything that ``captum-cluster train`` needs, in YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from captum_cluster._checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    describe,
+    expected,
+)
+from captum_cluster.evaluation.output import staged
+from captum_cluster.evaluation.recipes.sources import is_digits
+from captum_cluster.evaluation.running.measures import choose_metrics
+
+RECIPES = ("baseline", "sub-category", "class-grouping", "kernel-usage")
+SIZES = ("small", "paper")
+HIERARCHIES = ("from-weights", "fit")
+RESTS = ("present", "groupmates", "all")
+DIGIT_NET = "digit-net"
+METRICS = ("energy", "localization-error", "object-iou", "segmentation", "multi-label")
+NAME = "config.yaml"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A run of ``train`` in words and numbers alone.
+
+    What is None is the preset's, or follows from the data.
+
+    Attributes:
+        recipe: "baseline", "sub-category", "class-grouping" or "kernel-usage".
+        data: What the network learns from; see ``open_sources``.
+        backbone: A torchvision classifier, or "digit-net", the body of the demo's network. None:
+            that for digit scenes, else "resnet18".
+        weights: Where a torchvision backbone begins: "DEFAULT" (torchvision's), "none" (random) or
+            a file with a state dict. "digit-net" always begins at random.
+        preset: "small", or "paper": the settings of the recipe's paper.
+        seed: Of the first weights, the order of the images, the clusterings and, for digit scenes,
+            the training scenes.
+        epochs: Of each network; of each round of "sub-category".
+        batch_size: Images at once, on each device.
+        lr: The learning rate.
+        top_share: Share of the backbone's layers that is trained, the last ones.
+        size: Height and width that images are squashed to; digit scenes are 64 in any case.
+        limit: Number of training images, evenly spread (of digit scenes: 4800).
+        test_limit: Number of images judged, evenly spread (of digit scenes: 200).
+        kernel_usage: Whether the heads have kernel usage regularisation, in any recipe;
+            "kernel-usage" is the baseline with it.
+        rounds: Of "sub-category", after the first, which is the baseline.
+        n_sub_categories: K, of each label.
+        sub_weight: Of the sub-categories' loss.
+        restart: Whether each round starts from the first weights.
+        sizes: Of "class-grouping": how many groups each level has, none more than the one before;
+            an empty list for the branches alone. None: 0.6 and 0.3 times the number of labels.
+        hierarchy: "from-weights" (of the baseline), or "fit", which trains a classifier for each
+            level, as the paper does.
+        branches: 2, or 1 for the groups alone.
+        orthogonality: Weight of the branches' loss; 0 for two branches without it.
+        rest: Which labels' maps are taken away from the groups': see ``LayerMultiLevelCam``.
+        metrics: Of the maps, as for ``evaluate``.
+        devices: Number of devices, one process each, which start this program again.
+        accelerator: Lightning's: "cpu", "cuda", "auto".
+
+    Raises:
+        TypeError: A value of a wrong type.
+        ValueError: A value outside its range, or one that belongs to another recipe.
+
+    Example:
+        >>> config = TrainingConfig("sub-category", rounds=2)
+        >>> config.data, config.chosen_backbone, config.n_sub_categories
+        ('digits', 'digit-net', 10)
+    """
+
+    recipe: str
+    data: str = "digits"
+    backbone: str | None = None
+    weights: str = "DEFAULT"
+    preset: str = "small"
+    seed: int = 0
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    top_share: float | None = None
+    size: int | None = None
+    limit: int | None = None
+    test_limit: int | None = None
+    kernel_usage: bool = False
+    rounds: int = 3
+    n_sub_categories: int = 10
+    sub_weight: float = 5.0
+    restart: bool = True
+    sizes: Sequence[int] | None = None
+    hierarchy: str = "from-weights"
+    branches: int = 2
+    orthogonality: float = 1e-4
+    rest: str = "present"
+    metrics: Sequence[Any] | str = field(default=METRICS)
+    devices: int = 1
+    accelerator: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _check_numbers(self)
+        _check_sizes(self)
+        choose_metrics(self.metrics)
+        if self.chosen_backbone == DIGIT_NET and self.weights not in ("DEFAULT", "none"):
+            raise ValueError(expected("weights", "'none' for digit-net", repr(self.weights)))
+        if self.recipe == "kernel-usage":
+            object.__setattr__(self, "kernel_usage", True)
+
+    @property
+    def chosen_backbone(self) -> str:
+        """The backbone: the one given, or the data's."""
+        return self.backbone or (DIGIT_NET if is_digits(self.data) else "resnet18")
+
+    @classmethod
+    def from_mapping(cls, given: Any) -> TrainingConfig:
+        """Return the config that a mapping describes.
+
+        Raises:
+            TypeError: It is no mapping.
+            ValueError: It has an unknown key, or no recipe.
+        """
+        if not isinstance(given, Mapping):
+            raise TypeError(expected("the configuration", "a mapping", describe(given)))
+        known = [one.name for one in dataclasses.fields(cls)]
+        unknown = [key for key in given if key not in known]
+        if unknown or "recipe" not in given:
+            got = f"the unknown key {unknown[0]!r}" if unknown else "no 'recipe'"
+            raise ValueError(expected("the configuration", f"made of {', '.join(known)}", got))
+        return cls(**given)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TrainingConfig:
+        """Return the config in a YAML file.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is no YAML, or as for ``from_mapping``.
+            TypeError: As for ``from_mapping``.
+        """
+        try:
+            given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(expected(str(path), "YAML", reason)) from error
+        return cls.from_mapping(given)
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Write ``config.yaml``, which ``load`` reads."""
+        with staged(directory) as stage:
+            text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+            (stage / NAME).write_text(text, encoding="utf-8")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values by name, lists as lists."""
+        found = dataclasses.asdict(self)
+        return {
+            name: list(one) if isinstance(one, (list, tuple)) else one
+            for name, one in found.items()
+        }
+
+
+def _check_choices(config: TrainingConfig) -> None:
+    check_choice("recipe", config.recipe, RECIPES)
+    check_choice("preset", config.preset, SIZES)
+    check_choice("hierarchy", config.hierarchy, HIERARCHIES)
+    check_choice("rest", config.rest, RESTS)
+    for name in ("kernel_usage", "restart"):
+        check_flag(name, getattr(config, name))
+    for name in ("data", "backbone", "weights"):
+        value = getattr(config, name)
+        if not isinstance(value, str) and not (value is None and name in _OPTIONAL):
+            raise TypeError(expected(name, "text", describe(value)))
+
+
+def _check_numbers(config: TrainingConfig) -> None:
+    for name, low in _LOWEST.items():
+        value = getattr(config, name)
+        if value is not None or name not in _OPTIONAL:
+            check_integer(name, value, low)
+    check_integer("branches", config.branches, 1, 2)
+    for name in ("sub_weight", "orthogonality"):
+        check_number(name, getattr(config, name), 0.0)
+    if config.lr is not None:
+        check_number("lr", config.lr, 0.0, open_low=True)
+    if config.top_share is not None:
+        check_number("top_share", config.top_share, 0.0, 1.0)
+
+
+def _check_sizes(config: TrainingConfig) -> None:
+    """Check the sizes of the levels as far as the number of labels is not known."""
+    if config.sizes is None:
+        return
+    if isinstance(config.sizes, (str, Mapping)) or not isinstance(config.sizes, Sequence):
+        raise TypeError(expected("sizes", "a list of integers", describe(config.sizes)))
+    sizes = [check_integer("a size", size, 1) for size in config.sizes]
+    if any(later > size for size, later in itertools.pairwise(sizes)):
+        raise ValueError(expected("sizes", "none larger than the one before", sizes))
+    if not sizes and config.branches == 1 and config.recipe == "class-grouping":
+        what = "given where there is one branch (without both it is the baseline)"
+        raise ValueError(expected("sizes", what, "none"))
+
+
+_OPTIONAL = ("backbone", "epochs", "batch_size", "size", "limit", "test_limit")
+_LOWEST = {
+    "seed": 0,
+    "epochs": 1,
+    "batch_size": 1,
+    "size": 1,
+    "limit": 1,
+    "test_limit": 1,
+    "rounds": 1,
+    "n_sub_categories": 1,
+    "devices": 1,
+}

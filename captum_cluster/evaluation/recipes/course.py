@@ -1,0 +1,181 @@
+"""Networks trained one after another, each once, by Lightning."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from captum_cluster.data import SceneDataset
+from captum_cluster.evaluation.recipes.config import TrainingConfig
+from captum_cluster.evaluation.recipes.sources import Sources, is_digits
+from captum_cluster.training import TrainingSettings
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+
+MOST_WORKERS = 8
+_CHECKPOINT = "last"
+
+
+class Course:
+    """Trains the networks of a run, and goes on where an earlier run was broken off.
+
+    Each training has a directory with its checkpoint, written after each epoch, and with
+    Lightning's log. What a training gives is the caller's to keep.
+
+    Args:
+        directory: Of the trainings.
+        config: The run.
+        settings: How networks are trained.
+        preparation: How scenes become what networks take.
+        sources: The images.
+        progress: Show bars.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: TrainingConfig,
+        settings: TrainingSettings,
+        sources: Sources,
+        *,
+        progress: bool = True,
+    ) -> None:
+        self.directory = directory
+        self.config = config
+        self.settings = settings
+        self.sources = sources
+        self.progress = progress
+
+    def fit(
+        self,
+        name: str,
+        module: pl.LightningModule,
+        *,
+        relabel: Callable[[SceneDataset], SceneDataset] = lambda dataset: dataset,
+        callbacks: Sequence[Any] = (),
+        epochs: int | None = None,
+    ) -> None:
+        """Train a module, from its last checkpoint where there is one.
+
+        Args:
+            name: Of the training.
+            module: What is trained, in place.
+            relabel: What the images' labels become.
+            callbacks: Lightning's, beside those of the settings.
+            epochs: None: those of the settings.
+
+        Raises:
+            KeyboardInterrupt: The training was interrupted; the checkpoint of the last whole
+                epoch is kept.
+        """
+        from captum_cluster.training import SceneData
+
+        data = SceneData(
+            relabel(self.sources.train),
+            relabel(self.sources.watching),
+            preparation=self.sources.preparation,
+            augmentation=self.settings.augmentation,
+            batch_size=self.settings.batch_size,
+            seed=self.config.seed,
+            num_workers=_workers(self.config),
+        )
+        last = self.directory / name / f"{_CHECKPOINT}.ckpt"
+        trainer = self._trainer(name, callbacks, epochs or self.settings.epochs)
+        module.to(memory_format=torch.channels_last)  # a third faster on a CPU
+        with random_state_kept(), quiet():
+            trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None)
+        module.to(memory_format=torch.contiguous_format)
+        if trainer.interrupted:  # older versions of Lightning end as if nothing had been
+            raise KeyboardInterrupt
+
+    def _trainer(self, name: str, callbacks: Sequence[Any], epochs: int) -> pl.Trainer:
+        import lightning.pytorch as pl
+        from lightning.pytorch.callbacks import ModelCheckpoint
+        from lightning.pytorch.loggers import CSVLogger
+
+        from captum_cluster.training import EpochSeed
+
+        checkpoint = ModelCheckpoint(
+            self.directory / name,
+            filename=_CHECKPOINT,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+        with quiet():
+            return pl.Trainer(
+                accelerator=self.config.accelerator,
+                devices=self.config.devices,
+                strategy="ddp" if self.config.devices > 1 else "auto",
+                max_epochs=epochs,
+                callbacks=[EpochSeed(self.config.seed), *callbacks, checkpoint],
+                logger=CSVLogger(self.directory / "logs", name=name),
+                log_every_n_steps=10,
+                num_sanity_val_steps=0,
+                enable_model_summary=False,
+                enable_progress_bar=self.progress,
+                use_distributed_sampler=False,
+            )
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Put back the random state of Python, NumPy and torch after a training.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with random_state_kept():
+        ...     _ = torch.rand(1)
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
+    """
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out Lightning's words about hardware and loaders, which say nothing of a run."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            for text in _ABOUT_LIGHTNING:
+                warnings.filterwarnings("ignore", message=text)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+_ABOUT_LIGHTNING = (
+    ".*does not have many workers.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*is smaller than the logging interval.*",
+    ".*LeafSpec.*",
+    ".*sync_dist=True.*",
+    ".*all_gather is deprecated.*",
+)
+
+
+def _workers(config: TrainingConfig) -> int:
+    if is_digits(config.data):  # they are kept once they are drawn
+        return 0
+    return max(0, min(MOST_WORKERS, (os.cpu_count() or 1) - 1))

@@ -1,0 +1,264 @@
+"""What a training has found: the recipe's maps beside the baseline's, as a page and files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from captum_cluster.evaluation.output import staged
+from captum_cluster.evaluation.recipes.scores import Scores
+from captum_cluster.evaluation.reporting.meanings import GENERAL, MEANINGS
+from captum_cluster.evaluation.reporting.report import Report
+from captum_cluster.evaluation.reporting.table import arrow, interval_text, notes, number
+from captum_cluster.evaluation.running.measures import Value
+
+_PAGE_DPI = 96
+TITLES = {
+    "baseline": "A plain classifier",
+    "sub-category": "Sub-categories",
+    "class-grouping": "Class grouping and orthogonal branches",
+    "kernel-usage": "Kernel usage regularisation",
+}
+SCORES = {"f1": "F1", "f2": "F2", "average_precision": "Average precision"}
+ONE_TRAINING = (
+    "Better or worse: the interval leaves out 0, for each value by itself. The intervals are over "
+    "the images judged, of networks that were trained once: another seed gives other networks. "
+    "Judge a recipe by several seeds."
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a report.
+
+    Attributes:
+        title: Above it.
+        caption: Below it.
+        file: The PNG, from the report's directory.
+    """
+
+    title: str
+    caption: str
+    file: str
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training has found.
+
+    Attributes:
+        recipe: Its name.
+        facts: What was done, as pairs of words.
+        scores: Of each network how well it tells labels.
+        maps: Of each network's methods, called "network: method", what their maps reach; the first
+            is the baseline's.
+        main: The method of ``maps`` that the recipe is about.
+        pictures: The figures.
+        numbers: What else was found (groups, statistics of weights), as JSON holds it.
+        config: The run, as JSON holds it.
+    """
+
+    recipe: str
+    facts: Sequence[tuple[str, str]]
+    scores: Mapping[str, Scores]
+    maps: Report
+    main: str
+    pictures: Sequence[Picture] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def table(self) -> str:
+        """Return the numbers as text."""
+        return "\n".join([*_score_lines(self), "", self.maps.table(), "", *verdicts(self)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as JSON holds them."""
+        return {
+            "recipe": self.recipe,
+            "config": dict(self.config),
+            "classifiers": {name: one.to_dict() for name, one in self.scores.items()},
+            "main": self.main,
+            "verdicts": verdicts(self),
+            "maps": self.maps.to_dict(),
+            **self.numbers,
+        }
+
+    def save(self, directory: Path) -> Path:
+        """Write ``report.json``, ``report.md`` and ``report.html``, and return the page's path.
+
+        The page has the figures inside, which must be in the directory already.
+        """
+        texts = {
+            "report.json": json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n",
+            "report.md": _markdown(self),
+            "report.html": _page(self, directory),
+        }
+        with staged(directory) as stage:
+            for name, text in texts.items():
+                (stage / name).write_bytes(text.encode("utf-8", "backslashreplace"))
+        return directory / "report.html"
+
+
+def verdicts(report: TrainingReport) -> list[str]:
+    """Return of each value in a sentence whether the recipe's maps are better than the baseline's.
+
+    Better or worse is said where the interval of the difference leaves out 0.
+    """
+    maps = report.maps
+    if report.main == maps.reference:
+        return []
+    found = []
+    for value in maps.values:
+        one = maps.estimates.get((report.main, value.name))
+        before = maps.estimates.get((maps.reference, value.name))
+        if one is None or before is None or math.isnan(one.difference):
+            continue
+        clear = one.difference_low > 0 or one.difference_high < 0
+        better = (one.difference > 0) == value.higher
+        word = ("better" if better else "worse") if clear else "no clear difference"
+        change = f"{number(before.estimate)} to {number(one.estimate)}"
+        ends = interval_text(one.difference_low, one.difference_high, sign="+")
+        found.append(f"{value.title}: {word}, {change} ({one.difference:+.3f}, {ends})")
+    return found
+
+
+def _score_lines(report: TrainingReport) -> list[str]:
+    width = max(len("network"), *map(len, report.scores))
+    lines = [f"{'network':<{width}}  " + "  ".join(SCORES.values())]
+    for name, one in report.scores.items():
+        cells = [f"{one.to_dict()[key]:>{len(title)}.3f}" for key, title in SCORES.items()]
+        lines.append(f"{name:<{width}}  " + "  ".join(cells))
+    return lines
+
+
+def _cells(report: Report, value: Value) -> list[dict[str, Any] | None]:
+    """Return the cells of a value: one for each method, None where it has none."""
+    estimates = [report.estimates.get((method, value.name)) for method in report.methods]
+    known = [one.estimate for one in estimates if one and not math.isnan(one.estimate)]
+    best = (max if value.higher else min)(known, default=math.nan)
+    return [
+        {
+            "text": number(one.estimate),
+            "interval": interval_text(one.low, one.high),
+            "mark": report.mark(method, value.name),
+            "best": one.estimate == best,
+        }
+        if one and not math.isnan(one.estimate)
+        else None
+        for method, one in zip(report.methods, estimates, strict=True)
+    ]
+
+
+def _markdown(report: TrainingReport) -> str:
+    lines = [f"# {TITLES[report.recipe]}", ""]
+    lines += [f"- {name}: {text}" for name, text in report.facts]
+    said = verdicts(report)
+    if said:
+        lines += ["", f"## {report.main} against {report.maps.reference}", ""]
+        lines += [f"- {one}" for one in said] + ["", ONE_TRAINING]
+    lines += ["", "## The classifiers", "", *_rows(["network", *SCORES.values()], _scores(report))]
+    head = ["", *report.maps.methods]
+    values = [[_heading(value), *_texts(report.maps, value)] for value in report.maps.values]
+    lines += [
+        "",
+        "## The maps",
+        "",
+        *_rows(head, values),
+        "",
+        "[All about the maps](maps/report.html)",
+    ]
+    for one in report.pictures:
+        lines += ["", f"## {one.title}", "", f"![{one.title}]({one.file})", "", one.caption]
+    return "\n".join(lines) + "\n"
+
+
+def _heading(value: Value) -> str:
+    return f"{value.title} {arrow(value)}"
+
+
+def _scores(report: TrainingReport) -> list[list[str]]:
+    return [
+        [name, *(number(one.to_dict()[key]) for key in SCORES)]
+        for name, one in report.scores.items()
+    ]
+
+
+def _texts(report: Report, value: Value) -> list[str]:
+    """Return the cells of a value as text."""
+    found = []
+    for cell in _cells(report, value):
+        text = (
+            "-" if cell is None else f"{cell['text']} ({cell['interval']}) {cell['mark']}".strip()
+        )
+        found.append(f"**{text}**" if cell and cell["best"] else text)
+    return found
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table of Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(one.replace("|", "\\|") for one in line) + " |" for line in lines]
+
+
+def _page(report: TrainingReport, directory: Path) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("captum_cluster.evaluation.reporting"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("training.html.j2").render(
+        title=TITLES[report.recipe],
+        report=report,
+        verdicts=[_split(one) for one in verdicts(report)],
+        one_training=ONE_TRAINING,
+        score_titles=list(SCORES.values()),
+        scores=_scores(report),
+        general=GENERAL,
+        notes=notes(report.maps),
+        values=[
+            {
+                "heading": _heading(value),
+                "meaning": MEANINGS[value.name],
+                "cells": _cells(report.maps, value),
+            }
+            for value in report.maps.values
+        ],
+        pictures=[
+            (one, _uri(directory / one.file), _width(directory / one.file))
+            for one in report.pictures
+        ],
+    )
+
+
+def _split(verdict: str) -> tuple[str, str, str]:
+    """Return the title, the word, and the rest of a verdict.
+
+    Example:
+        >>> _split("mIoU: better, 0.1 to 0.2 (+0.1)")
+        ('mIoU', 'better', '0.1 to 0.2 (+0.1)')
+    """
+    title, _, rest = verdict.partition(": ")
+    word, _, numbers = rest.partition(", ")
+    return title, word, numbers
+
+
+def _width(path: Path) -> int:
+    """Return how wide a figure is in points of a page, of which there are 96 to the inch."""
+    with Image.open(path) as image:
+        dots: float = image.info.get("dpi", (_PAGE_DPI,))[0]
+        width: float = image.width * _PAGE_DPI / dots
+        return round(width)
+
+
+def _uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,103 @@
+"""How well a network tells labels: F1, F2 and average precision."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.functional.classification import (
+    multiclass_average_precision,
+    multiclass_fbeta_score,
+    multilabel_average_precision,
+    multilabel_fbeta_score,
+)
+
+from captum_cluster.data import Preparation, SceneDataset
+from captum_cluster.hooks import modes_kept
+
+_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a classifier reaches on images it has not learned from: means over the labels.
+
+    Attributes:
+        f1: The harmonic mean of precision and recall, from 0 to 1; at a probability of 0.5, or of
+            the most probable label where an image has one.
+        f2: The same with recall counting twice.
+        average_precision: The area under the curve of precision over recall.
+    """
+
+    f1: float
+    f2: float
+    average_precision: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the numbers by name."""
+        return asdict(self)
+
+
+def classifier_scores(
+    network: nn.Module, dataset: SceneDataset, preparation: Preparation, *, several: bool
+) -> Scores:
+    """Return how well a network tells the labels of images.
+
+    Labels that no image has, and none is said to have, are left out of the means.
+
+    Args:
+        network: From images (N,3,H,W) to logits (N,L); put into evaluation mode meanwhile.
+        dataset: Scenes that become of one size.
+        preparation: How.
+        several: Whether an image can have several labels.
+
+    Returns:
+        Numbers from 0 to 1.
+
+    Example:
+        >>> from captum_cluster.data import DigitScenes
+        >>> net = nn.Sequential(nn.Conv2d(3, 10, 9), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> found = classifier_scores(
+        ...     net, DigitScenes(6), Preparation(64, mode="none"), several=True
+        ... )
+        >>> 0 <= found.f1 <= 1
+        True
+    """
+    logits, labels = _answers(network, dataset, preparation)
+    count = logits.shape[1]
+    fbeta: Any = multilabel_fbeta_score if several else multiclass_fbeta_score
+    precision: Any = multilabel_average_precision if several else multiclass_average_precision
+    if several:
+        said, truth = logits.sigmoid(), labels.long()
+        named = said > 0.5
+    else:
+        said, truth = logits.softmax(dim=1), labels.long().argmax(dim=1)
+        named = F.one_hot(said.argmax(dim=1), count).bool()
+    known, seen = labels.any(dim=0), (labels | named).any(dim=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No positive samples")
+        f1, f2 = (fbeta(said, truth, beta, count, average="none")[seen] for beta in (1.0, 2.0))
+        areas = precision(said, truth, count, average="none")[known]
+    return Scores(*(float(each.mean()) for each in (f1, f2, areas)))
+
+
+@torch.no_grad()
+def _answers(
+    network: nn.Module, dataset: SceneDataset, preparation: Preparation
+) -> tuple[Tensor, Tensor]:
+    """Return logits (N,L) and labels (N,L) bool of all images, on the CPU."""
+    device = next((one.device for one in network.parameters()), torch.device("cpu"))
+    logits, labels = [], []
+    with modes_kept(network):
+        network.eval()
+        for start in range(0, len(dataset), _ROWS):
+            numbers = range(start, min(start + _ROWS, len(dataset)))
+            scenes = [preparation.prepare(dataset[number]) for number in numbers]
+            images = torch.stack([preparation.normalize(scene.image) for scene in scenes])
+            logits.append(network(images.to(device)).float().cpu())
+            labels.append(torch.stack([scene.labels for scene in scenes]))
+    return torch.cat(logits), torch.cat(labels)

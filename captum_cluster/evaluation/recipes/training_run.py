@@ -1,0 +1,285 @@
+"""A training from the images to the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from captum_cluster import __version__
+from captum_cluster._extras import require
+from captum_cluster.evaluation.output import check_directory
+from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
+from captum_cluster.evaluation.recipes.course import Course
+from captum_cluster.evaluation.recipes.judging import judge
+from captum_cluster.evaluation.recipes.networks import HIERARCHY, Builder, save_network
+from captum_cluster.evaluation.recipes.recipes import RECIPES, level_sizes
+from captum_cluster.evaluation.recipes.report import TrainingReport
+from captum_cluster.evaluation.recipes.rounds import ASSIGNMENTS
+from captum_cluster.evaluation.recipes.scores import classifier_scores
+from captum_cluster.evaluation.recipes.sources import Sources, is_digits, open_sources
+from captum_cluster.evaluation.recipes.workshop import Outcome, Say, Workshop
+from captum_cluster.evaluation.running.fingerprint import describe_dataset, enter, state_digest
+from captum_cluster.training import TrainingSettings
+from captum_cluster.training.settings import preset
+
+PHOTOGRAPHS = TrainingSettings(lr=1e-3, top_share=0.25, image_size=224)
+"""The preset "small" for photographs: the last quarter of the layers (layer4 of a ResNet-18)."""
+
+_OVERRIDES = ("epochs", "batch_size", "lr", "top_share")
+_TRAININGS, _MAPS = "training", "maps"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A training that is done.
+
+    Attributes:
+        output: The directory.
+        networks: By name, in evaluation mode: "baseline" first, the recipe's last.
+        report: What it has found.
+    """
+
+    output: Path
+    networks: dict[str, nn.Module]
+    report: TrainingReport
+
+    @property
+    def baseline(self) -> nn.Module:
+        """The plain classifier."""
+        return self.networks["baseline"]
+
+    @property
+    def network(self) -> nn.Module:
+        """The recipe's network."""
+        return self.networks[list(self.networks)[-1]]
+
+    @property
+    def page(self) -> Path:
+        """The report as a page."""
+        return self.output / "report.html"
+
+
+def train(
+    recipe: str,
+    data: str = "digits",
+    *,
+    output: str | os.PathLike[str],
+    progress: bool = True,
+    say: Say = lambda text: None,
+    **options: Any,
+) -> TrainingRun | None:
+    """Train a baseline and a recipe's network, and compare their maps on images not seen.
+
+    A training that was broken off goes on after its last whole epoch when it is started again with
+    the same ``output``, and gives the same networks; one that is done gives its report again.
+
+    Args:
+        recipe: "baseline"; "sub-category" (SC-CAM); "class-grouping" (multi-level CAM of
+            two-branch networks); or "kernel-usage".
+        data: What the network learns from; see ``open_sources``.
+        output: Directory of networks, figures and report.
+        progress: Show bars.
+        say: Called with a line of text at each stage.
+        **options: See ``TrainingConfig``.
+
+    Returns:
+        What was trained and found; None in the processes of several devices that are not the
+        first. In ``output``: ``baseline.pt`` and ``network.pt`` (for ``load_network``; each round's
+        as well), ``config.yaml``, ``report.html``, ``.md`` and ``.json``, ``figures``, ``maps``
+        (the evaluation), ``training`` (checkpoints and logs), and the recipe's
+        ``hierarchy.json`` or ``assignments.npz``.
+
+    Raises:
+        TypeError: An option of a wrong type, or that there is not.
+        ValueError: An option outside its range; data, backbone or weights that do not fit; or an
+            ``output`` that holds another training: the message says what differs.
+        OSError: Images or weights cannot be read, or results not written.
+        ImportError: Lightning is not installed.
+
+    Example:
+        >>> run = train("sub-category", output="out", rounds=1)  # doctest: +SKIP
+        >>> run.report.maps.value("round 1: cam", "mean-iou")  # doctest: +SKIP
+    """
+    config = TrainingConfig(recipe, data, **options)
+    return run_training(config, output, progress=progress, say=say)
+
+
+def run_training(
+    config: TrainingConfig,
+    output: str | os.PathLike[str],
+    *,
+    progress: bool = True,
+    say: Say = lambda text: None,
+) -> TrainingRun | None:
+    """Do what ``train`` does, of a config."""
+    directory = check_directory(output)
+    require("lightning.pytorch", "train")
+    settings = chosen_settings(config)
+    sources = open_sources(
+        config.data,
+        seed=config.seed,
+        size=config.size or settings.image_size,
+        crop=settings.crop,
+        limit=config.limit,
+        test_limit=config.test_limit,
+    )
+    builder = Builder(config, dropout=settings.dropout, bias=settings.head_bias)
+    first = _first_process()
+    level_sizes(config.sizes, len(sources.classes))  # before anything is trained in vain
+    facts = _facts(config, settings, sources, builder)
+    directory.mkdir(parents=True, exist_ok=True)
+    enter(directory, facts)
+    if first:
+        config.save(directory)
+    course = Course(directory / _TRAININGS, config, settings, sources, progress=progress and first)
+    tell = say if first else lambda text: None
+    shop = Workshop(directory, config, settings, sources, course, builder, first, tell)
+    outcome = RECIPES[config.recipe](shop)
+    if not first:
+        return None
+    return _judged(shop, outcome, progress)
+
+
+def chosen_settings(config: TrainingConfig) -> TrainingSettings:
+    """Return the settings of a run: its preset's, with what it says itself.
+
+    Example:
+        >>> chosen_settings(TrainingConfig("baseline", epochs=2)).epochs
+        2
+    """
+    photographs = config.preset == "small" and not is_digits(config.data)
+    settings = PHOTOGRAPHS if photographs else preset(config.preset, config.recipe)
+    given = {name: getattr(config, name) for name in _OVERRIDES}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if config.chosen_backbone == DIGIT_NET or config.weights == "none":
+        chosen.setdefault("top_share", 1.0)  # what begins at random is trained as a whole
+    if "epochs" in chosen:
+        chosen["head_epochs"] = min(settings.head_epochs, chosen["epochs"])
+    return dataclasses.replace(settings, **chosen)
+
+
+def _facts(
+    config: TrainingConfig, settings: TrainingSettings, sources: Sources, builder: Builder
+) -> dict[str, Any]:
+    """Return all that the networks and the report depend on."""
+    network = builder.classifier(len(sources.classes), seed=config.seed)
+    return {
+        "captum_cluster": __version__,
+        **config.to_dict(),
+        "settings": dataclasses.asdict(settings),
+        "train": describe_dataset(sources.train),
+        "watching": describe_dataset(sources.watching),
+        "test": describe_dataset(sources.test),
+        "model": {"class": type(network).__name__, "state": state_digest(network)},
+    }
+
+
+def _judged(shop: Workshop, outcome: Outcome, progress: bool) -> TrainingRun:
+    """Judge the networks, and write them and the report."""
+    _keep_files(shop, outcome)
+    device = _device(shop.config)
+    for one in outcome.judged:
+        one.network.to(device)
+    shop.say("Judging the networks on the test images")
+    scores = {
+        one.name: classifier_scores(
+            one.network, shop.sources.test, shop.sources.preparation, several=shop.sources.several
+        )
+        for one in outcome.judged
+    }
+    maps = judge(
+        outcome.judged,
+        shop.sources,
+        shop.output / _MAPS,
+        metrics=shop.config.metrics,
+        progress=progress,
+    )
+    report = TrainingReport(
+        shop.config.recipe,
+        list(_words(shop)),
+        scores,
+        maps,
+        outcome.main,
+        outcome.draw(shop.output),
+        outcome.numbers,
+        shop.config.to_dict(),
+    )
+    report.save(shop.output)
+    networks = {one.name: one.network.cpu() for one in outcome.judged}
+    return TrainingRun(shop.output, networks, report)
+
+
+def _keep_files(shop: Workshop, outcome: Outcome) -> None:
+    """Write the networks, and what else a recipe has made, into the directory itself."""
+    last = outcome.judged[-1].name
+    for one in outcome.judged:
+        name = "network" if one.name == last != "baseline" else one.name.replace(" ", "-")
+        save_network(one.network, shop.output / f"{name}.pt")
+    for name in (HIERARCHY, ASSIGNMENTS):
+        made = shop.course.directory / name
+        if made.is_file():
+            shutil.copyfile(made, shop.output / name)
+
+
+def _words(shop: Workshop) -> Iterator[tuple[str, str]]:
+    """Yield what was done, for the report."""
+    config, settings, sources = shop.config, shop.settings, shop.sources
+    kinds = "several in an image" if sources.several else "one in each image"
+    yield "Recipe", config.recipe
+    yield "Images", f"{config.data}: {len(sources.train)} learned from, {len(sources.test)} judged"
+    yield "Labels", f"{len(sources.classes)}, {kinds}"
+    weights = (
+        "random weights" if config.chosen_backbone == DIGIT_NET else f"weights {config.weights}"
+    )
+    yield "Backbone", f"{config.chosen_backbone}, {weights}"
+    yield "Training", _training_words(config, settings)
+    yield from _of_recipe(config, sources)
+    yield "Seed", str(config.seed)
+
+
+def _training_words(config: TrainingConfig, settings: TrainingSettings) -> str:
+    each = "each round" if config.recipe == "sub-category" else "each network"
+    count = f"{settings.epochs} epoch" + ("" if settings.epochs == 1 else "s")
+    share = "all" if settings.top_share == 1 else f"the last {settings.top_share:.0%} of the"
+    return (
+        f"{count} of {each}, batches of {settings.batch_size}, {settings.optimizer}, learning rate "
+        f"{settings.lr:g} ({settings.schedule}), {share} layers"
+    )
+
+
+def _of_recipe(config: TrainingConfig, sources: Sources) -> Sequence[tuple[str, str]]:
+    if config.recipe == "sub-category":
+        start = "from the first weights" if config.restart else "from those of the one before"
+        each = f"{config.n_sub_categories} of each label, loss times {config.sub_weight:g}"
+        text = f"{each}, rounds {start}"
+        return [("Sub-categories", text)]
+    if config.recipe != "class-grouping":
+        return []
+    sizes = level_sizes(config.sizes, len(sources.classes))
+    levels = f"{', '.join(map(str, sizes))} groups, found {_FOUND[config.hierarchy]}"
+    branches = f"{config.branches}, orthogonality times {config.orthogonality:g}"
+    return [
+        ("Levels", levels if sizes else "none"),
+        ("Branches", branches if config.branches == 2 else "1"),
+    ]
+
+
+_FOUND = {"from-weights": "from the baseline's weights", "fit": "by training at each level"}
+
+
+def _device(config: TrainingConfig) -> torch.device:
+    """Return where networks are judged: where they were trained."""
+    on_gpu = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if on_gpu else "cpu")
+
+
+def _first_process() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"

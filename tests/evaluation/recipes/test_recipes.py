@@ -1,0 +1,279 @@
+"""Each recipe from the images to the report, on a few digit scenes."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from captum_cluster.evaluation.recipes import load_network, training_run
+from captum_cluster.evaluation.recipes.course import Course
+from captum_cluster.evaluation.recipes.judging import Judged
+from captum_cluster.evaluation.recipes.recipes import level_sizes
+from captum_cluster.evaluation.recipes.rounds import sub_max_cam
+from captum_cluster.training import KernelUsageLinear, MultiLevelNetwork, TwoBranch
+from tests.evaluation.recipes.tiny import train_tiny
+
+OPTIONS = {
+    "baseline": {},
+    "sub-category": {"rounds": 2, "n_sub_categories": 3},
+    "class-grouping": {"sizes": [4]},
+    "kernel-usage": {},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Give the run of each recipe, made when it is first asked for."""
+    made = {}
+
+    def run(recipe):
+        if recipe not in made:
+            folder = tmp_path_factory.mktemp(recipe)
+            made[recipe] = train_tiny(recipe, folder, **OPTIONS[recipe])
+        return made[recipe]
+
+    return run
+
+
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "networks", "methods", "files"),
+    [
+        ("baseline", ["baseline"], ["baseline: cam", "baseline: minmax-cam"], ["baseline.pt"]),
+        (
+            "sub-category",
+            ["baseline", "round 1", "round 2"],
+            ["baseline: cam", "round 1: cam", "round 2: cam", "round 2: sub-max"],
+            ["round-1.pt", "network.pt", "assignments.npz", "figures/sub-categories.png"],
+        ),
+        (
+            "class-grouping",
+            ["baseline", "branches", "groups"],
+            ["baseline: cam", "branches: multi-branch-cam", "groups: multi-level-cam"],
+            ["branches.pt", "network.pt", "hierarchy.json", "figures/hierarchy.png"],
+        ),
+        (
+            "kernel-usage",
+            ["baseline", "kernel usage"],
+            ["baseline: cam", "kernel usage: cam", "kernel usage: d-minmax-cam"],
+            ["network.pt", "figures/weights.png", "figures/shared-kernels.png"],
+        ),
+    ],
+)
+def test_a_recipe(recipe, networks, methods, files, runs):
+    run = runs(recipe)
+    assert list(run.networks) == networks
+    assert set(methods) <= set(run.report.maps.methods)
+    assert run.report.maps.reference == "baseline: cam"
+    assert run.report.maps.images == 3
+    for name in (*files, "baseline.pt", "report.html", "report.md", "config.yaml"):
+        assert (run.output / name).is_file(), name
+    report = json.loads((run.output / "report.json").read_text())
+    assert list(report["classifiers"]) == networks
+    assert report["config"]["recipe"] == recipe
+    assert report["main"] in run.report.maps.methods
+
+
+@pytest.mark.parametrize("recipe", list(OPTIONS))
+def test_networks_are_built_again_from_their_files(recipe, runs):
+    run = runs(recipe)
+    names = {"baseline": run.baseline}
+    if recipe != "baseline":
+        names["network"] = run.network
+    for name, network in names.items():
+        built = load_network(run.output, name)
+        assert type(built) is type(network)
+        assert not built.training
+        assert torch.equal(built(IMAGES), network(IMAGES))
+
+
+def test_the_baseline_is_the_same_in_each_recipe(runs):
+    logits = [runs(recipe).baseline(IMAGES) for recipe in OPTIONS]
+    for other in logits[1:]:
+        torch.testing.assert_close(other, logits[0], rtol=1e-6, atol=1e-6)
+
+
+def test_networks_were_trained_and_differ(runs):
+    for recipe in ("sub-category", "class-grouping", "kernel-usage"):
+        run = runs(recipe)
+        assert not torch.allclose(run.network(IMAGES), run.baseline(IMAGES))
+        assert not any(one.training for one in run.networks.values())
+
+
+def test_the_head_of_the_sub_categories_is_kept(runs):
+    run = runs("sub-category")
+    head = run.network.sub_category_head
+    assert tuple(head.weight.shape) == (30, 64)
+    assert not hasattr(run.baseline, "sub_category_head")
+    found = np.load(run.output / "assignments.npz")
+    assert found["assignments"].shape == (32, 10)
+    assert found["assignments"].max() == 2
+    sizes = json.loads((run.output / "report.json").read_text())["sub_categories"]
+    assert sum(map(sum, sizes.values())) == (found["assignments"] >= 0).sum()
+
+
+def test_the_maximum_over_sub_categories(runs):
+    network = runs("sub-category").network
+    maps, weight = network.maps(IMAGES[:1])[0], network.sub_category_head.weight
+    slow = torch.zeros(16, 16)
+    for k in range(3):
+        one = sum(weight[4 * 3 + k, c] * maps[c] for c in range(64))
+        slow = torch.maximum(slow, one)
+    found = sub_max_cam(network, network.body, IMAGES[:1], 4)
+    torch.testing.assert_close(found[0, 0], slow, rtol=1e-4, atol=1e-5)
+
+
+def test_the_levels_of_class_grouping(runs):
+    run = runs("class-grouping")
+    assert isinstance(run.network, MultiLevelNetwork)
+    assert isinstance(run.networks["branches"], TwoBranch)
+    assert [int(groups.max()) + 1 for groups in run.network.groups] == [4]
+    groups = json.loads((run.output / "report.json").read_text())["groups"]
+    assert len(groups[0]) == 4
+
+
+def test_kernel_usage_beside_the_plain_head(runs):
+    run = runs("kernel-usage")
+    assert isinstance(run.network.parent_head, KernelUsageLinear)
+    assert not isinstance(run.baseline.parent_head, KernelUsageLinear)
+    numbers = json.loads((run.output / "report.json").read_text())["kernel_usage"]
+    assert set(numbers) == {"before", "after"}
+
+
+def test_groups_alone_by_training_at_each_level(tmp_path):
+    run = train_tiny(
+        "class-grouping", tmp_path, branches=1, sizes=[5, 2], hierarchy="fit", kernel_usage=True
+    )
+    assert list(run.networks) == ["baseline", "groups"]
+    assert run.network.base is run.baseline
+    assert (tmp_path / "training" / "grouping-1.pt").is_file()
+    assert not (tmp_path / "training" / "grouping-2.pt").exists()  # the last level's are not needed
+    heads = [network.parent_head for network in run.network.networks]
+    assert [head.out_features for head in heads] == [10, 5, 2]
+    assert all(isinstance(head, KernelUsageLinear) for head in heads)
+    assert torch.equal(load_network(tmp_path)(IMAGES), run.network(IMAGES))
+
+
+def test_branches_alone(tmp_path):
+    run = train_tiny("class-grouping", tmp_path, sizes=[], orthogonality=0.1)
+    assert list(run.networks) == ["baseline", "branches"]
+    assert run.report.main == "branches: multi-branch-cam"
+    assert isinstance(load_network(tmp_path), TwoBranch)
+    assert not (tmp_path / "hierarchy.json").exists()
+
+
+def test_started_again_it_gives_its_report_without_training(runs, monkeypatch):
+    run = runs("class-grouping")
+
+    def trained(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Course, "fit", trained)
+    said = []
+    again = train_tiny("class-grouping", run.output, sizes=[4], say=said.append)
+    assert again.report.to_dict() == run.report.to_dict()
+    assert torch.equal(again.network(IMAGES), run.network(IMAGES))
+    assert not [text for text in said if "Training" in text]
+
+
+def test_another_training_is_refused(runs):
+    run = runs("baseline")
+    before = (run.output / "config.yaml").read_text()
+    with pytest.raises(ValueError, match=r"holds another \(seed: 0 there, 1 here; .*train"):
+        train_tiny("baseline", run.output, seed=1)
+    with pytest.raises(ValueError, match='recipe: "baseline" there, "kernel-usage" here'):
+        train_tiny("kernel-usage", run.output)
+    assert (run.output / "config.yaml").read_text() == before
+
+
+def test_a_training_that_was_broken_off_goes_on(tmp_path, monkeypatch):
+    from captum_cluster.training import EpochSeed
+
+    whole = train_tiny("baseline", tmp_path / "whole", epochs=3)
+    begin = EpochSeed.on_train_epoch_start
+
+    def cut(self, trainer, module):
+        if trainer.current_epoch == 2:
+            raise RuntimeError("power cut")
+        begin(self, trainer, module)
+
+    monkeypatch.setattr(EpochSeed, "on_train_epoch_start", cut)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train_tiny("baseline", tmp_path / "cut", epochs=3)
+    assert not (tmp_path / "cut" / "baseline.pt").exists()
+    epochs = []
+
+    def seen(self, trainer, module):
+        epochs.append(trainer.current_epoch)
+        begin(self, trainer, module)
+
+    monkeypatch.setattr(EpochSeed, "on_train_epoch_start", seen)
+    rest = train_tiny("baseline", tmp_path / "cut", epochs=3)
+    assert epochs == [2]
+    assert torch.equal(rest.baseline(IMAGES), whole.baseline(IMAGES))
+
+
+def test_the_random_states_are_left_as_they_were(tmp_path):
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    wanted = random.random(), np.random.rand(), torch.rand(1)
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    train_tiny("baseline", tmp_path)
+    assert (random.random(), np.random.rand(), torch.rand(1)) == wanted
+
+
+def test_an_interruption_is_not_the_end(tmp_path, monkeypatch):
+    def interrupted(self, *arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run, "classifier_scores", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny("baseline", tmp_path)
+    monkeypatch.undo()
+    assert train_tiny("baseline", tmp_path).page.is_file()
+
+
+def test_without_lightning(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    with pytest.raises(ImportError, match=r"pip install 'captum-cluster\[train\]'"):
+        train_tiny("baseline", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sizes_that_do_not_fit_the_labels(tmp_path):
+    with pytest.raises(ValueError, match=r"sizes to be an integer from 1 to .*labels \(10\)"):
+        train_tiny("class-grouping", tmp_path / "out", sizes=[11], branches=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_backbone_that_is_none(tmp_path):
+    with pytest.raises(ValueError, match="backbone to be a classification .*'resnet18'"):
+        train_tiny("baseline", tmp_path / "out", backbone="resnet1", weights="none")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "labels", "found"),
+    [(None, 10, [6, 3]), (None, 20, [12, 6]), (None, 1, [1, 1]), ((4, 2), 10, [4, 2]), ([], 9, [])],
+)
+def test_sizes_of_levels(sizes, labels, found):
+    assert level_sizes(sizes, labels) == found
+
+
+def test_the_networks_judged_have_layers_to_explain(runs):
+    for recipe in OPTIONS:
+        for network in runs(recipe).networks.values():
+            assert isinstance(Judged("x", network, ("cam",)).network.explained_layers, list)
+            assert all(isinstance(layer, nn.Module) for layer in network.explained_layers)
+
+
+def test_the_configuration_is_beside_the_report(runs):
+    saved = yaml.safe_load((runs("sub-category").output / "config.yaml").read_text())
+    assert (saved["recipe"], saved["rounds"], saved["limit"]) == ("sub-category", 2, 32)
