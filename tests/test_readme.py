@@ -22,6 +22,8 @@ SHAPES = {
     "every": (2, 2, 7, 7),
     "focused": (2, 224, 224),
     "stock": (2, 224, 224),
+    "sub_categories": (32, 10),
+    "complete": (2, 1, 2, 2),
 }
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -80,9 +82,9 @@ def small_resnet():
 
 
 def test_both_faces_one_image_and_a_run_are_shown():
-    assert len(BLOCKS) == 7
-    assert "from captum_cluster import explain" in BLOCKS[-2]
-    assert "from captum_cluster import evaluate" in BLOCKS[-1]
+    assert len(BLOCKS) == 9
+    assert "from captum_cluster import explain" in BLOCKS[5]
+    assert "from captum_cluster import evaluate" in BLOCKS[6]
     shown = set().union(*(set(re.findall(r"^ *(\w+) =", block, re.M)) for block in BLOCKS))
     assert shown >= SHAPES.keys()
 
