@@ -27,6 +27,16 @@ def data_folder():
 
 
 @pytest.fixture(scope="session")
+def two_processes(tmp_path_factory):
+    """The folder of what trainings on two processes found; they run once."""
+    from tests.helpers.two_processes import start
+
+    folder = tmp_path_factory.mktemp("two_processes")
+    start(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real_resnet18(data_folder):
     """torchvision's ResNet-18 with ImageNet weights, in eval mode."""
     return realdata.load_resnet18(data_folder)

@@ -9,6 +9,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 from captum_cluster._extras import require
+from captum_cluster.functional.training import (
+    kernel_usage_weight,
+    orthogonality_loss,
+    sub_category_loss,
+)
 from captum_cluster.training.augmentation import Augmentation
 from captum_cluster.training.class_hierarchy import ClassHierarchy
 from captum_cluster.training.gap_classifier import GapClassifier, gap_classifier
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
         HeadFirst,
         RestoreBest,
         SubCategoryDiscovery,
+        add_sub_category_head,
     )
     from captum_cluster.training.modules import LitCamClassifier, LitTwoBranch, SceneData
 
@@ -36,6 +42,7 @@ _NEED_LIGHTNING = {
     "RestoreBest": "callbacks",
     "SceneData": "modules",
     "SubCategoryDiscovery": "callbacks",
+    "add_sub_category_head": "callbacks",
 }
 
 __all__ = [
@@ -57,8 +64,12 @@ __all__ = [
     "SubCategoryHead",
     "TrainingSettings",
     "TwoBranch",
+    "add_sub_category_head",
     "gap_classifier",
+    "kernel_usage_weight",
+    "orthogonality_loss",
     "preset",
+    "sub_category_loss",
 ]
 
 

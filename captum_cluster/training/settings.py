@@ -130,6 +130,23 @@ class TrainingSettings:
         return self.head_epochs > 0 or self.top_share < 1
 
 
+_KERNEL_USAGE_001: dict[str, Any] = {
+    "optimizer": "sgd",
+    "lr": 0.01,
+    "weight_decay": 0.0,
+    "momentum": 0.9,
+    "nesterov": True,
+    "epochs": 110,
+    "head_epochs": 30,
+    "head_lr": 0.1,
+    "top_share": 0.6,
+    "schedule": "plateau",
+    "patience": 3,
+    "factor": 0.5,
+    "early_stop": 20,
+    "restore_best": True,
+}
+
 _CODE_003: dict[str, Any] = {
     "epochs": 61,
     "batch_size": 16,
@@ -147,11 +164,8 @@ PRESETS: dict[str, TrainingSettings] = {
         optimizer="adam", lr=1e-4, weight_decay=0.0, epochs=100, batch_size=20, image_size=224,
         crop=True, schedule="plateau", patience=5, factor=0.5, threshold=1e-4,
     ),
-    "kernel-usage": TrainingSettings(
-        optimizer="sgd", lr=0.01, weight_decay=0.0, momentum=0.9, nesterov=True, epochs=110,
-        head_epochs=30, head_lr=0.1, top_share=0.6, schedule="plateau", patience=3, factor=0.5,
-        early_stop=20, restore_best=True, image_size=512,
-    ),
+    "kernel-usage": TrainingSettings(**_KERNEL_USAGE_001, image_size=512),
+    "kernel-usage-vgg": TrainingSettings(**_KERNEL_USAGE_001, image_size=224),
     "sub-category": TrainingSettings(optimizer="adam", lr=1e-3, **_CODE_003),
     "sub-category-code": TrainingSettings(
         optimizer="sgd", lr=0.01, head_lr_factor=10.0, bias_lr_factor=2.0, top_share=0.8,
@@ -164,7 +178,8 @@ PRESETS: dict[str, TrainingSettings] = {
 }  # fmt: skip
 """Settings by name: "small" for digit scenes, the others those of the papers at full size.
 
-"class-grouping" is Huang et al., "kernel-usage" David et al. 2022 (224 pixels for VGG16),
+"class-grouping" is Huang et al., "kernel-usage" David et al. 2022 with images
+of 512 pixels, "kernel-usage-vgg" the same with 224 pixels, as they train VGG16,
 "sub-category" Chang et al. 2020 as the paper has it and "sub-category-code" as their code, and
 "last-layer" Ha and Youn. What a paper leaves open: Huang et al. the optimizer (Adam) and the
 threshold of the plateau (1e-4); David et al. the batch (32) and the momentum of the head's epochs;
@@ -177,7 +192,8 @@ def preset(name: str, recipe: str = "baseline") -> TrainingSettings:
     """Return the settings of a preset for a recipe.
 
     Args:
-        name: "small", "paper", or one of ``PRESETS``.
+        name: "paper", or one of ``PRESETS``: "small", "class-grouping", "kernel-usage",
+            "kernel-usage-vgg", "sub-category", "sub-category-code", "last-layer".
         recipe: What "paper" stands for: "class-grouping", "kernel-usage", "sub-category", or
             "baseline", which is round 0 of the sub-categories.
 

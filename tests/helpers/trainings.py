@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from captum_cluster.data import Preparation, Scene, SceneDataset
-from captum_cluster.training import GapClassifier, IndexedDataset
+from captum_cluster.training import GapClassifier, IndexedDataset, SubCategoryDiscovery
 from captum_cluster.training.modules import SceneData
 
 LABELS = 4
@@ -124,6 +124,12 @@ class UsersModule(pl.LightningModule):
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=total)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def discovery(**options):
+    return SubCategoryDiscovery(
+        **{"n_sub_categories": 3, "rounds": 2, "epochs_per_round": 2, **options}
+    )
 
 
 def trainer(epochs, *callbacks, folder=None, **options):

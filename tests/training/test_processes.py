@@ -1,32 +1,11 @@
 """Trainings on two processes: each image once, the same clusters, the same weights."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from captum_cluster.functional.training import sub_category_assignments
 from tests.helpers.trainings import same, scene_data, tiny_network
-from tests.training.process_script import LENGTH
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def start(folder, *checkpoint):
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    script = str(Path(__file__).with_name("process_script.py"))
-    done = subprocess.run(
-        [sys.executable, script, str(folder), *map(str, checkpoint)],
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+from tests.helpers.two_processes import LENGTH
 
 
 def found(folder, kind="sub_categories"):
@@ -34,15 +13,8 @@ def found(folder, kind="sub_categories"):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    start(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def two(folder):
-    return found(folder)
+def two(two_processes):
+    return found(two_processes)
 
 
 def test_both_have_the_same_clusters_and_weights(two):
@@ -79,28 +51,28 @@ def test_each_image_is_taken_once(two):
     assert [len(share) for share in shares] == [19, 18]
 
 
-def test_each_image_is_validated_once(folder):
-    first, second = found(folder, "head_first")
+def test_each_image_is_validated_once(two_processes):
+    first, second = found(two_processes, "head_first")
     assert sorted(first["validated"] + second["validated"]) == sorted([*range(5)] * 2)
 
 
 @pytest.mark.parametrize("kind", ["sub_categories", "head_first"])
-def test_both_log_the_same_numbers(folder, kind):
-    first, second = found(folder, kind)
+def test_both_log_the_same_numbers(two_processes, kind):
+    first, second = found(two_processes, kind)
     assert first["metrics"] == second["metrics"]
     names = {"sub_category_loss"} if kind == "sub_categories" else {"val_loss", "val_map"}
     assert names <= {*first["metrics"]}
 
 
-def test_a_resumed_training_equals_an_uninterrupted_one(two, folder, tmp_path):
-    start(tmp_path, folder / "sub_categories" / "epoch=0.ckpt")
-    resumed = found(tmp_path)
+def test_a_resumed_training_equals_an_uninterrupted_one(two, two_processes):
+    resumed = found(two_processes, "resumed")
+    assert len(resumed[0]["trained"]) < len(two[0]["trained"]), "it began anew"
     assert same(resumed[0]["state"], two[0]["state"])
     assert torch.equal(resumed[1]["assignments"], two[0]["assignments"])
 
 
-def test_layers_that_are_trained_later_are_trained_together(folder):
-    first, second = found(folder, "head_first")
+def test_layers_that_are_trained_later_are_trained_together(two_processes):
+    first, second = found(two_processes, "head_first")
     names = [name for name in first["state"] if "num_batches" not in name]
     assert all(torch.equal(first["state"][name], second["state"][name]) for name in names)
     fresh = tiny_network().state_dict()

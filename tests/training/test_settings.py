@@ -36,6 +36,11 @@ def test_the_numbers_of_the_papers(recipe, expected):
     assert {name: found[name] for name in expected} == expected
 
 
+def test_the_smaller_images_of_vgg16():
+    vgg = preset("kernel-usage-vgg")
+    assert vgg == dataclasses.replace(preset("kernel-usage"), image_size=224)
+
+
 def test_the_numbers_of_the_code_of_sc_cam():
     code = PRESETS["sub-category-code"]
     assert (code.optimizer, code.lr, code.schedule, code.power) == ("sgd", 0.01, "poly", 0.9)

@@ -17,10 +17,10 @@ from captum_cluster.data import Preparation, Scene
 from captum_cluster.evaluation.explanation import explain
 from captum_cluster.evaluation.monitoring.watching import (
     Monitor,
+    Network,
     Scenes,
     by_the_first,
     explaining,
-    network_of,
 )
 from captum_cluster.evaluation.registry import check_method
 from captum_cluster.functional.attribution import read_scores
@@ -45,8 +45,12 @@ class CamImageCallback(Monitor):
         every_n_epochs: From the first epoch on, counted from 1, those that it divides.
         preparation: How scenes become what the network takes; None: as the trainer's ``SceneData``
             prepares them, else as in ``evaluate``.
-        probability: "sigmoid" or "probability" (softmax): how probabilities are read of the logits.
+        probability: How probabilities are read of the logits: "sigmoid", "probability" (softmax),
+            or None: softmax where the module's ``multi_label`` is False, else sigmoid.
         prefix: First part of the names, and the folder of the files.
+        network: What is watched, from images to logits: the name of a module of the
+            LightningModule ("" for itself), or a function of it; None: its ``network`` where it has
+            one, else itself.
 
     Raises:
         TypeError: An argument is of another type.
@@ -68,8 +72,9 @@ class CamImageCallback(Monitor):
         labels: int = 3,
         every_n_epochs: int = 1,
         preparation: Preparation | None = None,
-        probability: str = "sigmoid",
+        probability: str | None = None,
         prefix: str = "cam",
+        network: Network = None,
     ) -> None:
         super().__init__(
             dataset,
@@ -79,6 +84,7 @@ class CamImageCallback(Monitor):
             preparation=preparation,
             probability=probability,
             prefix=prefix,
+            network=network,
         )
         if isinstance(methods, str) or not methods:
             raise ValueError(expected("methods", "a list of names", describe(methods)))
@@ -92,13 +98,14 @@ class CamImageCallback(Monitor):
 
         def draw() -> None:
             with explaining():
-                pictures = self._pictures(network_of(pl_module), preparation)
+                network = self._checked_network(pl_module, preparation)
+                pictures = self._pictures(network, preparation, self._read(pl_module))
                 _hand_over(trainer, self.prefix, pictures, folder)
 
         by_the_first(trainer, draw)
 
     def _pictures(
-        self, network: nn.Module, preparation: Preparation
+        self, network: nn.Module, preparation: Preparation, read: str
     ) -> dict[tuple[int, str], Image.Image]:
         """Return the pictures, by position and name of their scene."""
         count = min(self.limit, len(self.dataset))
@@ -106,19 +113,21 @@ class CamImageCallback(Monitor):
         for position in (number * len(self.dataset) // count for number in range(count)):
             scene = self.dataset[position]
             if scene.present:
-                pictures[position, scene.name] = self._picture(network, scene, preparation)
+                pictures[position, scene.name] = self._picture(network, scene, preparation, read)
         return pictures
 
-    def _picture(self, network: nn.Module, scene: Scene, preparation: Preparation) -> Image.Image:
+    def _picture(
+        self, network: nn.Module, scene: Scene, preparation: Preparation, read: str
+    ) -> Image.Image:
         """Return the picture of a scene."""
         prepared, shown = preparation.prepare(scene), scene.present[: self.labels]
-        lines = [self._line(network, prepared, label, preparation) for label in shown]
+        lines = [self._line(network, prepared, label, preparation, read) for label in shown]
         panels = [panel for line in lines for panel in line]
         rows = [self._name(label) for label in shown]
         return figure_image(side_by_side(panels, title=scene.name, rows=rows)).convert("RGB")
 
     def _line(
-        self, network: nn.Module, scene: Scene, label: int, preparation: Preparation
+        self, network: nn.Module, scene: Scene, label: int, preparation: Preparation, read: Any
     ) -> list[Panel]:
         """Return the image, and the maps of one label over it."""
         inputs, panels = preparation.normalize(scene.image), []
@@ -127,7 +136,6 @@ class CamImageCallback(Monitor):
             seen = one.maps[0, 0].float()
             caption = "" if bool((seen > 0).any()) else "no positive part"
             panels.append(Panel(overlay(scene.image, seen), method, caption))
-        read: Any = self.probability
         probability = float(read_scores(one.subject.logits[None].float(), read)[0, label])
         return [Panel(scene.image, "input", f"probability {probability:.2f}"), *panels]
 

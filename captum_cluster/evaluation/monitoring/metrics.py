@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import nn
 
 from captum_cluster._checks import check_choice
 from captum_cluster.data import Preparation
 from captum_cluster.evaluation.monitoring.watching import (
     Monitor,
+    Network,
     Scenes,
     by_the_first,
     explaining,
-    network_of,
 )
 from captum_cluster.evaluation.runner import EXPLAINED, evaluate
 from captum_cluster.evaluation.running.entries import LayerNames, MethodLike, method_entries
@@ -42,9 +41,13 @@ class CamMetricsCallback(Monitor):
         every_n_epochs: From the first epoch on, counted from 1, those that it divides.
         preparation: How scenes become what the network takes; None: as the trainer's ``SceneData``
             prepares them, else as in ``evaluate``.
-        probability: "sigmoid" or "probability" (softmax): how probabilities are read of the logits.
+        probability: How probabilities are read of the logits: "sigmoid", "probability" (softmax),
+            or None: softmax where the module's ``multi_label`` is False, else sigmoid.
         explained: As for ``evaluate``.
         prefix: First part of the names.
+        network: What is watched, from images to logits: the name of a module of the
+            LightningModule ("" for itself), or a function of it; None: its ``network`` where it has
+            one, else itself.
 
     Raises:
         TypeError: An argument is of another type.
@@ -66,9 +69,10 @@ class CamMetricsCallback(Monitor):
         limit: int = 8,
         every_n_epochs: int = 1,
         preparation: Preparation | None = None,
-        probability: str = "sigmoid",
+        probability: str | None = None,
         explained: str = "truth",
         prefix: str = "cam",
+        network: Network = None,
     ) -> None:
         super().__init__(
             dataset,
@@ -78,6 +82,7 @@ class CamMetricsCallback(Monitor):
             preparation=preparation,
             probability=probability,
             prefix=prefix,
+            network=network,
         )
         method_entries(methods)  # checked now, not after the first epoch
         choose_metrics(metrics)
@@ -86,21 +91,21 @@ class CamMetricsCallback(Monitor):
 
     def _watch(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         preparation = self._prepared(trainer)
-        values = by_the_first(trainer, lambda: self._values(network_of(pl_module), preparation))
+        values = by_the_first(trainer, lambda: self._values(pl_module, preparation))
         # The mean over equal values; without it Lightning warns that they might differ.
         pl_module.log_dict(values, sync_dist=True, batch_size=1)
 
-    def _values(self, network: nn.Module, preparation: Preparation) -> dict[str, float]:
+    def _values(self, pl_module: pl.LightningModule, preparation: Preparation) -> dict[str, float]:
         """Return the numbers by the names under which they are logged."""
         with explaining():
             report = evaluate(
-                network,
+                self._checked_network(pl_module, preparation, others=self.explained != "truth"),
                 self.layer,
                 self.dataset,
                 self.methods,
                 self.metrics,
                 explained=self.explained,
-                probability=self.probability,
+                probability=self._read(pl_module),
                 preparation=preparation,
                 limit=self.limit,
                 progress=False,

@@ -7,9 +7,28 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from captum_cluster._checks import expected
+
+
+def compact(assignments: Tensor, n_sub_categories: int) -> Tensor:
+    """Return sub-categories as the smallest integers that hold them, for checkpoints.
+
+    Args:
+        assignments: LongTensor (M,L), from -1 to K-1.
+        n_sub_categories: K.
+
+    Returns:
+        int16 or int32 (M,L).
+
+    Example:
+        >>> compact(torch.tensor([[-1, 2]]), 3)
+        tensor([[-1,  2]], dtype=torch.int16)
+    """
+    small = n_sub_categories <= torch.iinfo(torch.int16).max
+    return assignments.to(torch.int16 if small else torch.int32)
 
 
 def save_assignments(

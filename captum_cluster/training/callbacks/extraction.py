@@ -14,6 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from captum_cluster._checks import describe, expected
 from captum_cluster.hooks import modes_kept
 
+# Rows that are on the devices together while the processes exchange them.
+_ROWS = 4096
+
 Parts = Callable[[Any], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -120,8 +123,9 @@ def _share_of(
         images, own, index = parts(trainer.strategy.batch_to_device(batch, dataloader_idx=0))
         with trainer.precision_plugin.val_step_context():
             given = pl_module.features(images)  # type: ignore[operator]
-        features.append(given.flatten(1).float())
-        labels.append(own)
+        # Not kept on the device, which those of all images might not fit beside the network.
+        features.append(given.flatten(1).float().cpu())
+        labels.append(own.cpu())
         indices.append(index.cpu())
     if torch.cat(indices).tolist() != share:
         what = "each sample's place in the training data"
@@ -133,10 +137,13 @@ def _gathered(pl_module: pl.LightningModule, own: Tensor, count: int) -> Tensor:
     """Return the rows (M,D) of all processes in the order of the images."""
     processes = pl_module.trainer.world_size
     if processes == 1:
-        return own.cpu()
+        return own
     # Shares differ by one row at most, and tensors that are gathered must not differ.
     longest = -(-count // processes)
     padded = torch.cat([own, own.new_zeros(longest - len(own), own.shape[1])])
-    everything = pl_module.all_gather(padded)
-    assert isinstance(everything, Tensor)  # as many as were given: one
-    return everything.cpu().transpose(0, 1).flatten(0, 1)[:count]
+    parts = []
+    for rows in torch.split(padded, _ROWS):
+        everything = pl_module.all_gather(rows.to(pl_module.device))
+        assert isinstance(everything, Tensor)  # as many as were given: one
+        parts.append(everything.cpu())
+    return torch.cat(parts, dim=1).transpose(0, 1).flatten(0, 1)[:count]

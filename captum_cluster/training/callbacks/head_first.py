@@ -51,6 +51,11 @@ class HeadFirst(BaseFinetuning):
         self.head_alone = True
         self._module: pl.LightningModule | None = None
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Freeze before a training; leave validation, test and prediction alone."""
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
     def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
         """Freeze what is not trained at first."""
         self._module = pl_module

@@ -14,6 +14,8 @@ from captum_cluster.training.callbacks.restore_best import RestoreBest
 from captum_cluster.training.heads import KernelUsageLinear
 from captum_cluster.training.sub_category_head import SubCategoryHead
 
+HEAD = "sub_category_head"
+
 
 def parent_head_of(pl_module: pl.LightningModule) -> Any:
     """Return the head of the labels of a module of the protocol.
@@ -40,31 +42,61 @@ def sub_head_of(pl_module: pl.LightningModule) -> SubCategoryHead:
 
 
 def add_sub_category_head(
-    pl_module: pl.LightningModule, n_sub_categories: int, seed: int | None
-) -> None:
+    pl_module: pl.LightningModule, n_sub_categories: int, seed: int | None = None
+) -> SubCategoryHead:
     """Give a module a head of the sub-categories, of the same kind as that of the labels.
 
-    One that is there already stays.
+    What ``SubCategoryDiscovery`` does before a training; by hand it is needed to have the trained
+    head again in a module that was loaded from a checkpoint. One that is there already stays.
 
     Args:
-        pl_module: Of the protocol.
-        n_sub_categories: K.
+        pl_module: With ``features(x) -> (N,D)`` and ``parent_head``.
+        n_sub_categories: K, at least 1.
         seed: Of the head's weights; None: those of one that is there stay.
 
+    Returns:
+        The head, which is the module's ``sub_category_head``.
+
     Raises:
-        TypeError: The module is not of the protocol.
-        ValueError: It has a ``sub_category_head`` of another kind.
+        TypeError: The module is not of the protocol, or a number no integer.
+        ValueError: It has a ``sub_category_head`` of another kind, or a number is out of range.
+
+    Example:
+        >>> from captum_cluster.training import LitCamClassifier, gap_classifier
+        >>> module = LitCamClassifier(gap_classifier("squeezenet1_1", 20))
+        >>> head = add_sub_category_head(module, 10)
+        >>> head.load_state_dict(head.state_dict())  # torch.load(checkpoint)["sub_category_head"]
+        <All keys matched successfully>
     """
     head = _beside(parent_head_of(pl_module), n_sub_categories)
-    there = getattr(pl_module, "sub_category_head", None)
+    there = getattr(pl_module, HEAD, None)
     if there is None:
-        pl_module.sub_category_head = head
+        setattr(pl_module, HEAD, head)
         head.reset(seed or 0)
     elif repr(there) != repr(head):
         what = f"to have no sub_category_head other than {head}"
         raise ValueError(expected("the module", what, there))
     elif seed is not None:
         there.reset(seed)
+    return sub_head_of(pl_module)
+
+
+def features_of_step(
+    pl_module: pl.LightningModule, taken: list[Tensor], images: Tensor, count: int
+) -> Tensor:
+    """Return the features (N,D) of a step.
+
+    Args:
+        pl_module: Of the protocol, with both heads.
+        taken: What ``parent_head`` took in the step.
+        images: What ``features`` takes.
+        count: N.
+    """
+    wanted = count * sub_head_of(pl_module).in_features
+    given = [one for one in taken if len(one) == count and one.numel() == wanted]
+    # Where parent_head was not called as a module, another pass gives what it would take.
+    features: Tensor = given[-1] if given else pl_module.features(images)  # type: ignore[operator]
+    return features.flatten(1)
 
 
 def check_rounds(

@@ -17,10 +17,11 @@ class RestoreBest(Callback):
 
     A plateau are ``patience`` epochs in a row without a smaller loss, as for torch's
     ``ReduceLROnPlateau(patience=patience - 1, threshold=threshold)``, which then lowers the
-    learning rate. The optimizer's state stays as it is.
+    learning rate. The optimizer's state stays as it is. Epochs without a validation do not count,
+    where others have one (``check_val_every_n_epoch``).
 
     Args:
-        monitor: The name of the loss, logged in each epoch.
+        monitor: The name of the loss, logged in each epoch that counts.
         patience: At least 1.
         threshold: The loss must fall by more than this share of it to count as smaller, 0 to 1.
 
@@ -50,6 +51,7 @@ class RestoreBest(Callback):
         self.mark = math.inf  # the loss that the next one is compared with
         self.wait = 0
         self.weights: State | None = None
+        self._validated = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Forget an earlier training."""
@@ -57,13 +59,15 @@ class RestoreBest(Callback):
         if stage == "fit":
             self._begin()
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that the epoch has a validation."""
+        del pl_module
+        self._validated = not trainer.sanity_checking
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare the epoch's loss; on a plateau put the best weights back."""
-        loss = self._loss(trainer)
-        if loss < self.best:
-            share_buffers(trainer, pl_module)
-            self.best, self.weights = loss, state_copy(pl_module)
-        plateau = self._on_plateau(loss)
+        plateau = self._counts(trainer) and self._compared(trainer, pl_module)
+        self._validated = False
         # Also before the checkpoint of the last epoch, which a finished training is resumed from.
         if plateau or trainer.current_epoch + 1 == trainer.max_epochs:
             self.put_back(pl_module)
@@ -95,6 +99,20 @@ class RestoreBest(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what a checkpoint held."""
         vars(self).update(state_dict)
+
+    def _counts(self, trainer: pl.Trainer) -> bool:
+        """Return whether the loss is of this epoch, not of an earlier validation."""
+        every = trainer.check_val_every_n_epoch
+        due = every is not None and (trainer.current_epoch + 1) % every == 0
+        return due or self._validated or not trainer.enable_validation
+
+    def _compared(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
+        """Keep the weights where they are the best; return whether this is a plateau."""
+        loss = self._loss(trainer)
+        if loss < self.best:
+            share_buffers(trainer, pl_module)
+            self.best, self.weights = loss, state_copy(pl_module)
+        return self._on_plateau(loss)
 
     def _on_plateau(self, loss: float) -> bool:
         if loss < self.mark * (1 - self.threshold):

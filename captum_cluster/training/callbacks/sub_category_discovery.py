@@ -15,20 +15,17 @@ from torch.utils.data import Dataset
 from captum_cluster._checks import check_flag, check_integer, check_number, expected
 from captum_cluster.functional.training import sub_category_assignments, sub_category_labels
 from captum_cluster.hooks import inputs_of
-from captum_cluster.training.callbacks.assignments import save_assignments
+from captum_cluster.training.callbacks.assignments import compact, save_assignments
+from captum_cluster.training.callbacks.checkpoints import take_head_out, wrap_checkpoints
 from captum_cluster.training.callbacks.extraction import Parts, extract_features, parts_of
 from captum_cluster.training.callbacks.protocol import (
     add_sub_category_head,
     check_rounds,
+    features_of_step,
     parent_head_of,
     sub_head_of,
 )
-from captum_cluster.training.callbacks.weights import (
-    State,
-    WeightStore,
-    share_buffers,
-    state_copy,
-)
+from captum_cluster.training.callbacks.weights import State, WeightStore, share_buffers, state_copy
 from captum_cluster.training.callbacks.wrapping import Wrapping
 
 
@@ -45,9 +42,13 @@ class SubCategoryDiscovery(Callback):
     For any ``LightningModule`` with automatic optimization that has a method
     ``features(x) -> (N,D)`` (what ``parent_head`` takes) and a module ``parent_head`` with a
     ``weight``, the linear layer of the labels. The module gets a further one of its
-    kind, ``sub_category_head``, before its optimizers are made, and keeps it. Batches carry the
-    index of each sample (see ``IndexedDataset``). Within ``configure_optimizers`` the trainer's
-    ``max_epochs`` is that of one round, so a schedule over the whole training spans a round.
+    kind, ``sub_category_head``, before its optimizers are made, and keeps it. In a checkpoint the
+    head's weights are a part of their own, ``torch.load(path)["sub_category_head"]``, so that the
+    module's class loads it (``load_from_checkpoint``); ``add_sub_category_head`` gives the module
+    the head again. A trainer that loads it into a module with the head needs this callback.
+
+    Batches carry the index of each sample (see ``IndexedDataset``). Within ``configure_optimizers``
+    the trainer's ``max_epochs`` is that of one round: a schedule over all of them spans a round.
 
     A training that is resumed at the end of an epoch equals one that was not interrupted, if the
     order of the images and what is drawn at random depend on the epoch (``SceneData``,
@@ -82,10 +83,9 @@ class SubCategoryDiscovery(Callback):
             another number of epochs or has a callback that ends rounds early.
 
     Example:
-        >>> from captum_cluster.training.modules import LitCamClassifier  # doctest: +SKIP
         >>> discovery = SubCategoryDiscovery(rounds=3, epochs_per_round=5)
         >>> trainer = pl.Trainer(max_epochs=20, callbacks=[discovery], barebones=True)
-        >>> trainer.fit(LitCamClassifier(network), data)  # doctest: +SKIP
+        >>> trainer.fit(module, data)  # doctest: +SKIP
 
     References:
         Chang et al. 2020, "Weakly-Supervised Semantic Segmentation via Sub-category Exploration",
@@ -125,7 +125,7 @@ class SubCategoryDiscovery(Callback):
     @property
     def assignments(self) -> Tensor | None:
         """The sub-categories (M,L) of the round that began last; None in round 0."""
-        return self._found.get(self.round)
+        return self.round_assignments(self.round) if self.round in self._found else None
 
     def round_assignments(self, number: int) -> Tensor:
         """Return the sub-categories (M,L) that a round trained with, -1 where a label is absent.
@@ -136,7 +136,7 @@ class SubCategoryDiscovery(Callback):
         check_integer("number", number, 1, self.rounds, "the number of rounds")
         if number not in self._found:
             raise ValueError(expected("number", f"a round up to {self.round}", number))
-        return self._found[number]
+        return self._found[number].long()
 
     def round_state(self, number: int) -> State:
         """Return the module's state dict at the end of a round.
@@ -168,6 +168,7 @@ class SubCategoryDiscovery(Callback):
         add_sub_category_head(
             pl_module, self.n_sub_categories, None if stage != "fit" else self.seed
         )
+        wrap_checkpoints(self._wrapping, pl_module)
         if stage != "fit":
             return
         check_rounds(trainer, pl_module, self.rounds, self.epochs_per_round)
@@ -213,6 +214,13 @@ class SubCategoryDiscovery(Callback):
         self._found = dict(state_dict["found"])
         self._weights.load_state_dict(state_dict["weights"])
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the further head's weights apart, also in a checkpoint after the training."""
+        del trainer, pl_module
+        take_head_out(checkpoint)
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the module's methods as they were; the further head stays."""
         del trainer, pl_module, stage
@@ -234,9 +242,9 @@ class SubCategoryDiscovery(Callback):
         )
         found = torch.empty(0)
         if trainer.is_global_zero:
-            found = sub_category_assignments(
-                features, labels, self.n_sub_categories, seed=self.seed
-            )
+            count = self.n_sub_categories
+            found = sub_category_assignments(features, labels, count, seed=self.seed)
+            found = compact(found, count)
         # From one process to all: rounding might differ between machines.
         self._found[number] = trainer.strategy.broadcast(found)
         if self.restart:
@@ -277,14 +285,10 @@ class SubCategoryDiscovery(Callback):
         self, pl_module: pl.LightningModule, taken: list[Tensor], batch: Any
     ) -> Tensor:
         images, _, index = self.batch_parts(batch)
-        head = sub_head_of(pl_module)
-        wanted = len(index) * head.in_features
-        given = [one for one in taken if len(one) == len(index) and one.numel() == wanted]
-        # Where parent_head was not called as a module, another pass gives what it would take.
-        features = given[-1] if given else pl_module.features(images)  # type: ignore[operator]
-        rows = self._found[self.round][index.cpu()]
+        rows = self._found[self.round][index.cpu()].long()
         targets = sub_category_labels(rows, self.n_sub_categories)
-        logits = head(features.flatten(1)).float()
+        features = features_of_step(pl_module, taken, images, len(index))
+        logits = sub_head_of(pl_module)(features).float()
         loss = F.multilabel_soft_margin_loss(logits, targets.to(logits.device))
         pl_module.log(
             "sub_category_loss", loss.detach(), on_step=False, on_epoch=True,

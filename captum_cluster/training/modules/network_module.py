@@ -78,6 +78,15 @@ class NetworkModule(pl.LightningModule):
             return F.cross_entropy(logits, labels, self.class_weight)
         return F.binary_cross_entropy_with_logits(logits, labels, self.class_weight)
 
+    def on_train_epoch_start(self) -> None:
+        """Let the schedule of plateaus wait in an epoch without a validation."""
+        batches, every = self.trainer.num_training_batches, self.trainer.check_val_every_n_epoch
+        validated = every is None or (self.trainer.current_epoch + 1) % every == 0
+        for config in self.trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau:
+                # Lightning counts the batches of each epoch anew, so this many are never reached.
+                config.frequency = batches if validated else batches + 1  # type: ignore[assignment]
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch (images, labels[, index]), and log it."""
         del batch_idx
@@ -125,9 +134,15 @@ class NetworkModule(pl.LightningModule):
 
     def _labels(self, labels: Tensor) -> Tensor:
         """Return labels as (N,L) float; a single-label module also takes numbers (N,)."""
-        if labels.ndim == 1 and not self.multi_label:
+        if not self.multi_label and labels.ndim == 1 and not labels.is_floating_point():
             return F.one_hot(labels.long(), self.num_labels).float()
-        return labels.float()
+        if labels.ndim == 2 and labels.shape[1] == self.num_labels:
+            return labels.float()
+        what = f"(N,{self.num_labels}), one column for each label"
+        what += "" if self.multi_label else ", or numbers of classes (N,)"
+        numbers = self.multi_label and labels.ndim == 1
+        advice = " Numbers of classes go with multi_label=False." if numbers else ""
+        raise ValueError(expected("labels", what, describe(labels)) + advice)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         settings = self.settings
@@ -180,6 +195,7 @@ class NetworkModule(pl.LightningModule):
 
     def _plateau(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         settings = self.settings
+        _check_validation(self.trainer)
         scheduler = lr_scheduler.ReduceLROnPlateau(
             optimizer,
             factor=settings.factor,
@@ -206,6 +222,26 @@ class NetworkModule(pl.LightningModule):
         epochs, head = self.trainer.max_epochs or 0, self.settings.head_epochs
         alone = head > 0 and self._head_alone()
         return max(1, min(head, epochs) if alone else epochs - head)
+
+
+def _check_validation(trainer: pl.Trainer) -> None:
+    """Check that epochs are validated, as the schedule of plateaus needs."""
+    schedule = 'for the schedule "plateau"'
+    if trainer.check_val_every_n_epoch is None:
+        what = f"a number of epochs {schedule}"
+        raise ValueError(expected("check_val_every_n_epoch of the trainer", what, None))
+    if not trainer.enable_validation or not _validation_batches(trainer):
+        raise ValueError(expected("the trainer", f"to have validation data {schedule}", "none"))
+
+
+def _validation_batches(trainer: pl.Trainer) -> float:
+    """Return the number of batches of a validation; asks the trainer to look at its data."""
+    stage = trainer.state.stage
+    # As Lightning does before the first epoch with a validation, which may be a later one.
+    trainer.validating = True
+    trainer.fit_loop.epoch_loop.val_loop.setup_data()
+    trainer.state.stage = stage
+    return sum(trainer.num_val_batches)
 
 
 def _over(images: Tensor) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -13,11 +15,13 @@ class LabelScores(Metric):
     """F1, F2 and average precision, each the mean over the labels.
 
     Labels that no image has count in F1 and F2 where they are predicted, and do not in the average
-    precision. For any number of labels, one among them.
+    precision. For any number of labels, one among them. An image without any label makes the label
+    said of it wrong.
 
     Args:
         multi_label: A label is predicted where its probability is above 0.5; otherwise the most
             probable one.
+        **options: Those of every ``torchmetrics.Metric``.
 
     Example:
         >>> scores = LabelScores()
@@ -30,8 +34,8 @@ class LabelScores(Metric):
     probabilities: list[Tensor]
     labels: list[Tensor]
 
-    def __init__(self, *, multi_label: bool = True) -> None:
-        super().__init__()
+    def __init__(self, *, multi_label: bool = True, **options: Any) -> None:
+        super().__init__(**options)
         self.multi_label = multi_label
         self.add_state("probabilities", [], dist_reduce_fx="cat")
         self.add_state("labels", [], dist_reduce_fx="cat")

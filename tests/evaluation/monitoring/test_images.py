@@ -11,11 +11,12 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import Logger
 from PIL import Image
+from torch import nn
 
 from captum_cluster.data import Scene
 from captum_cluster.evaluation import CamImageCallback, explain
 from captum_cluster.visualization import overlay
-from tests.evaluation.monitoring.training import AS_IT_IS, SCENES, digit_net, train
+from tests.evaluation.monitoring.training import AS_IT_IS, SCENES, Module, digit_net, train
 
 
 class Taking(Logger):
@@ -98,7 +99,7 @@ def panels(callback: CamImageCallback, monkeypatch: pytest.MonkeyPatch, network,
 
     side_by_side = images.side_by_side
     monkeypatch.setattr(images, "side_by_side", note)
-    callback._picture(network, scene, AS_IT_IS)
+    callback._picture(network, scene, AS_IT_IS, callback.probability or "sigmoid")
     return seen[0]
 
 
@@ -131,10 +132,29 @@ def test_softmax_probabilities_and_maps_without_a_positive_part(monkeypatch) -> 
     assert found[1].caption == "no positive part"
 
 
+def test_the_network_and_its_probabilities_are_those_of_the_module(monkeypatch) -> None:
+    class Single(Module):
+        multi_label = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network, self.other = nn.Sequential(nn.Conv2d(3, 2, 1)), self.network
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.other(images)
+
+    asked = []
+    monkeypatch.setattr(CamImageCallback, "_pictures", lambda *given: asked.append(given[1:]) or {})
+    _, module = train([shower(network="other")], Single, max_epochs=1)
+    assert asked == [(module.other, AS_IT_IS, "probability")]
+    with pytest.raises(ValueError, match="attribute 'network' to give logits"):
+        train([shower()], Single, max_epochs=1)
+
+
 def test_scenes_without_a_label_are_passed_over() -> None:
     empty = Scene(torch.zeros(3, 64, 64), torch.zeros(10, dtype=torch.bool), name="empty")
     callback = shower(scenes=[empty, SCENES[3]])
-    pictures = callback._pictures(digit_net().eval(), AS_IT_IS)
+    pictures = callback._pictures(digit_net().eval(), AS_IT_IS, "sigmoid")
     assert list(pictures) == [(1, "test-0-3")]
     assert callback._name(4) == "label 4", "a list of scenes has no names"
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from torch import nn
 
 from captum_cluster.data import Scene
 from captum_cluster.evaluation import CamMetricsCallback, evaluate
@@ -124,6 +125,65 @@ def test_the_layer_may_be_left_open() -> None:
 
     trainer, _ = train([watcher(layer=None, limit=1)], WithFeatures, max_epochs=1)
     assert len(cam_values(trainer.callback_metrics)) == 2
+
+
+class Headless(Module):
+    """Its ``network`` is the body alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.head = self.network[:2], self.network[2:]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.network(images))
+
+
+def test_a_network_that_gives_no_logits_is_named() -> None:
+    message = (
+        r"Expected the module's attribute 'network' to give logits \(N,10\), one for each label "
+        r"of the scenes, but got a tensor of shape \(1, 8, 15, 15\).*network= names another, "
+    )
+    with pytest.raises(ValueError, match=message):
+        train([watcher()], Headless, max_epochs=1)
+
+
+def test_other_labels_than_the_scenes_are_judged_by_the_top_one() -> None:
+    class Wide(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide = nn.Sequential(*self.network[:-1], nn.Linear(8, 12))
+
+    with pytest.raises(ValueError, match=r"attribute 'wide' to give logits .*shape \(1, 12\)"):
+        train([watcher(network="wide")], Wide, max_epochs=1)
+    trainer, _ = train([watcher(network="wide", explained="top")], Wide, max_epochs=1)
+    assert "cam/cam/average-drop" in cam_values(trainer.callback_metrics)
+
+
+def test_a_network_that_fails_is_named() -> None:
+    with pytest.raises(
+        ValueError, match=r"'network.5' to give logits .* but got an error \(.*mat1 "
+    ):
+        train([watcher(network="network.5")], max_epochs=1)
+
+
+def test_the_network_can_be_given() -> None:
+    found = []
+    for network, layer in [("", "network.1"), (lambda module: module, "network.1")]:
+        trainer, _ = train([watcher(network=network, layer=layer)], Headless, max_epochs=1)
+        found.append(cam_values(trainer.callback_metrics))
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+
+
+def test_a_module_with_single_labels_is_read_by_softmax() -> None:
+    class Single(Module):
+        multi_label = False
+
+    values = [
+        cam_values(train([watcher(**options)], kind, max_epochs=1)[0].callback_metrics)
+        for options, kind in [({}, Single), ({"probability": "probability"}, Module), ({}, Module)]
+    ]
+    assert values[0] == values[1] != values[2]
 
 
 def test_a_method_that_fails_ends_the_training() -> None:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import pytest
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy
+from torch import nn
 
 from captum_cluster.data import Preparation
-from captum_cluster.evaluation.monitoring.watching import Monitor, by_the_first, network_of
+from captum_cluster.evaluation.monitoring.watching import Monitor, by_the_first
 from tests.evaluation.monitoring import training
 from tests.evaluation.monitoring.training import SCENES, Bare, Module, train
 
-ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = {
     "layer": None,
     "limit": 2,
     "every_n_epochs": 1,
     "preparation": None,
-    "probability": "sigmoid",
+    "probability": None,
     "prefix": "cam",
+    "network": None,
 }
 
 
@@ -61,10 +59,33 @@ def test_there_is_a_warning_where_nothing_is_validated() -> None:
 
 def test_the_network_is_the_one_that_the_module_trains() -> None:
     module, bare = Module(), Bare()
-    assert network_of(module) is module.network
-    assert network_of(bare) is bare
+    assert Noting()._network(module) is module.network
+    assert Noting()._network(bare) is bare
     bare.network = "resnet18"
-    assert network_of(bare) is bare
+    assert Noting()._network(bare) is bare
+
+
+def test_the_network_can_be_named_or_found_by_a_function() -> None:
+    module = Module()
+    module.teacher = nn.Sequential(module.network)
+    assert Noting(network="teacher")._network(module) is module.teacher
+    assert Noting(network="teacher.0")._network(module) is module.network
+    assert Noting(network="")._network(module) is module
+    assert Noting(network=lambda module: module.teacher)._network(module) is module.teacher
+    for network in ("student", lambda module: "teacher"):
+        message = "network to be a module of the Module, its name, or a function that gives it, but"
+        with pytest.raises(ValueError, match=message):
+            Noting(network=network)._network(module)
+
+
+def test_how_probabilities_are_read() -> None:
+    module = Module()
+    assert Noting()._read(module) == "sigmoid"
+    module.multi_label = True
+    assert Noting()._read(module) == "sigmoid"
+    module.multi_label = False
+    assert Noting()._read(module) == "probability"
+    assert Noting(probability="sigmoid")._read(module) == "sigmoid"
 
 
 def test_the_preparation() -> None:
@@ -133,6 +154,7 @@ BAD = {
     "epochs": ({"every_n_epochs": 0}, ValueError, "every_n_epochs to be an integer of at least 1"),
     "preparation": ({"preparation": 64}, TypeError, "preparation to be a Preparation, but got 64"),
     "probability": ({"probability": "tanh"}, ValueError, "probability to be one of 'probability'"),
+    "network": ({"network": 3}, TypeError, "network to be a name, a function of the module or"),
     "prefix": ({"prefix": ""}, TypeError, "prefix to be a name"),
 }
 
@@ -154,18 +176,10 @@ def test_bad_datasets(dataset: object, error: type[Exception], message: str) -> 
         Monitor(dataset, **OPTIONS)
 
 
-def test_two_processes_find_the_same(tmp_path: Path) -> None:
+def test_two_processes_find_the_same(two_processes: Path) -> None:
     """Neither deadlock nor different numbers, with a method that calls ``backward()``."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", training.__file__, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    first, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    folder = two_processes / "watched"
+    first, other = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == other
     assert {"cam/cam/energy", "cam/gradcam/average-drop"} <= first["metrics"].keys()
-    assert [path.name for path in (tmp_path / "cam").iterdir()] == ["epoch-0001-0-test-0-0.png"]
+    assert [path.name for path in (folder / "cam").iterdir()] == ["epoch-0001-0-test-0-0.png"]

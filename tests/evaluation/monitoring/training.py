@@ -1,15 +1,9 @@
-"""A tiny training with Lightning, for the callbacks that watch it.
-
-    python training.py DIRECTORY
-
-trains in two processes, and writes what each of them has found to DIRECTORY.
-"""
+"""A tiny training with Lightning, for the callbacks that watch it."""
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -92,9 +86,8 @@ def train(
     return trainer, module
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
+def watch(folder: Path) -> None:
+    """Train on two processes, and write what each of them has found; for two_processes.py."""
     watchers: list[pl.Callback] = [
         # The stock method calls backward() in one process alone, which must not wait for the other.
         CamMetricsCallback(SCENES, ["cam", "gradcam"], layer="1", limit=2, preparation=AS_IT_IS),
@@ -105,5 +98,6 @@ if __name__ == "__main__":
     )
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     total = float(sum(parameter.detach().double().sum() for parameter in module.parameters()))
+    folder.mkdir(exist_ok=True)
     report = json.dumps({"metrics": found, "total": total})
     (folder / f"{trainer.global_rank}.json").write_text(report)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from captum_cluster.training.callbacks.assignments import save_assignments
+from captum_cluster.training.callbacks.assignments import compact, save_assignments
 
 FOUND = torch.tensor([[-1, 2], [0, -1], [-1, -1]])
 
@@ -30,3 +30,12 @@ def test_readable(tmp_path):
 def test_another_kind_of_file(tmp_path):
     with pytest.raises(ValueError, match=r"ends in .npz or .json, but got 'found.csv'"):
         save_assignments(tmp_path / "found.csv", FOUND, 3, 2)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(3, torch.int16), (32767, torch.int16),
+                                              (32768, torch.int32)])  # fmt: skip
+def test_as_small_as_the_numbers_allow(number, kind):
+    found = torch.tensor([[-1, number - 1]])
+    small = compact(found, number)
+    assert small.dtype == kind
+    assert small.tolist() == found.tolist()

@@ -152,6 +152,23 @@ def test_the_best_weights_are_put_back_between_the_parts_and_at_the_end():
     assert same(module.state_dict(), ends.states[last])
 
 
+@pytest.mark.parametrize("function", ["validate", "test", "predict"])
+def test_what_comes_after_a_training_freezes_nothing(function):
+    class Module(LitCamClassifier):
+        def test_step(self, batch, batch_idx):
+            self.validation_step(batch, batch_idx)
+
+        def predict_step(self, batch, batch_idx):
+            return self(batch[0])
+
+    settings = TrainingSettings(**SETTINGS, epochs=2, head_epochs=1)
+    module, _ = run(2, module=Module(tiny_network(dropout=0.0), settings))
+    free = [parameter.requires_grad for parameter in module.parameters()]
+    assert all(free)
+    getattr(trainer(2), function)(module, scene_data().val_dataloader())
+    assert [parameter.requires_grad for parameter in module.parameters()] == free
+
+
 def test_modules_without_a_head():
     class Plain(UsersModule):
         def networks(self):

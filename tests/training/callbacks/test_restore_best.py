@@ -96,6 +96,38 @@ def test_a_loss_that_is_never_a_number_restores_nothing():
     assert last == 3
 
 
+def test_epochs_without_a_validation_do_not_count():
+    every = [5.0, 3.0, 4.0, 3.5]
+    noted, last = run(every, RestoreBest(patience=2))
+    losses = [loss for loss in every for _ in range(2)]
+    sparse, end = run(losses, RestoreBest(patience=2), check_val_every_n_epoch=2)
+    # twice the epochs: as with a validation in each, of the weights after two epochs
+    assert noted == [0, 1, 2, 3]
+    assert sparse == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert (last, end) == (2, 4)
+    again, end = run(losses, RestoreBest(patience=1), check_val_every_n_epoch=2)
+    assert again == [0, 1, 2, 3, 4, 5, 4, 5]
+    assert end == 4
+
+
+def test_validations_that_do_not_follow_the_epochs():
+    options = {"check_val_every_n_epoch": None, "val_check_interval": 2}  # of batches, one an epoch
+    noted, end = run([9.0, 5.0, 9.0, 6.0, 9.0], RestoreBest(patience=1), **options)
+    assert noted == [0, 1, 2, 3, 2]
+    assert end == 2
+
+
+def test_a_training_loss_is_compared_where_nothing_is_validated():
+    class Training(Counting):
+        def training_step(self, batch, batch_idx):
+            self.log("train_loss", torch.tensor(self.losses[self.current_epoch]))
+            return self.weight * 1.0
+
+    module = Training([5.0, 3.0, 4.0])
+    trainer(3, RestoreBest("train_loss"), check_val_every_n_epoch=2).fit(module, BATCHES)
+    assert module.weight.item() == 2
+
+
 def test_nothing_logged():
     with pytest.raises(RuntimeError, match="monitor to be the name .*'loss' where val_loss is"):
         run([1.0], RestoreBest("loss"))

@@ -1,22 +1,15 @@
-"""Rounds of sub-categories: against a plain loop, after interruptions, with any module."""
+"""Rounds of sub-categories: against a plain loop, with any module, and what is handed out."""
 
 import json
 
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import EarlyStopping
-from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from captum_cluster.functional.training import sub_category_assignments, sub_category_labels
 from captum_cluster.training import Augmentation, IndexedDataset, TrainingSettings
-from captum_cluster.training.callbacks import (
-    EpochSeed,
-    HeadFirst,
-    RestoreBest,
-    SubCategoryDiscovery,
-)
+from captum_cluster.training.callbacks import EpochSeed
 from captum_cluster.training.heads import KernelUsageLinear
 from captum_cluster.training.modules import LitCamClassifier
 from captum_cluster.training.sub_category_head import SubCategoryHead
@@ -25,6 +18,7 @@ from tests.helpers.trainings import (
     StopAfter,
     StoppedError,
     UsersModule,
+    discovery,
     indexed,
     loader,
     same,
@@ -32,13 +26,6 @@ from tests.helpers.trainings import (
     tiny_network,
     trainer,
 )
-
-
-def discovery(**options):
-    return SubCategoryDiscovery(
-        **{"n_sub_categories": 3, "rounds": 2, "epochs_per_round": 2, **options}
-    )
-
 
 # What is computed
 
@@ -222,96 +209,6 @@ def test_the_global_random_state_is_left_alone_by_the_discovery():
     assert all(torch.equal(*pair) for pair in zip(*states, strict=True))
 
 
-# After an interruption
-
-
-def parts(restart, directory=None):
-    """A training in which order, changes, dropout and running statistics take part."""
-    module = LitCamClassifier(tiny_network(), TrainingSettings(lr=0.05))
-    changes = Augmentation(flip=True, scale=(0.5, 1), jitter=0.2)
-    return module, discovery(restart=restart, directory=directory), scene_data(augmentation=changes)
-
-
-@pytest.fixture(scope="module", params=[True, False], ids=["restart", "warm"])
-def whole(request, tmp_path_factory):
-    """An uninterrupted training, and the checkpoints of its epochs."""
-    folder = tmp_path_factory.mktemp("whole")
-    module, callback, data = parts(request.param)
-    trainer(6, EpochSeed(1), callback, folder=folder).fit(module, data)
-    return request.param, module, callback, folder
-
-
-def resume(whole, checkpoint, directory=None):
-    """Go on from a checkpoint, and compare with the uninterrupted training to the last bit."""
-    restart, module, callback, _ = whole
-    torch.rand(7)  # what happened meanwhile must not matter
-    resumed, second, data = parts(restart, directory)
-    trainer(6, EpochSeed(1), second).fit(resumed, data, ckpt_path=checkpoint)
-    assert same(resumed.state_dict(), module.state_dict())
-    for number in (1, 2):
-        found = second.round_assignments(number)
-        assert torch.equal(found, callback.round_assignments(number))
-    for number in range(3):
-        assert same(second.round_state(number), callback.round_state(number))
-
-
-@pytest.mark.parametrize("epoch", range(6))
-def test_a_resumed_training_equals_an_uninterrupted_one(whole, epoch):
-    resume(whole, whole[-1] / f"epoch={epoch}.ckpt")
-
-
-@pytest.mark.parametrize("epoch", [1, 2], ids=["between-rounds", "within-a-round"])
-def test_so_does_one_that_was_broken_off(whole, epoch, tmp_path):
-    module, callback, data = parts(whole[0], tmp_path / "rounds")
-    stopped = trainer(6, EpochSeed(1), callback, StopAfter(epoch), folder=tmp_path)
-    with pytest.raises(StoppedError):
-        stopped.fit(module, data)
-    resume(whole, tmp_path / f"epoch={epoch}.ckpt", tmp_path / "rounds")
-
-
-def test_without_seeds_of_epochs_a_resumed_training_differs(whole):
-    """The comparison sees chance: it would not pass for any two trainings."""
-    restart, module, _, folder = whole
-    resumed, second, data = parts(restart)
-    trainer(6, second).fit(resumed, data, ckpt_path=folder / "epoch=2.ckpt")
-    assert not same(resumed.state_dict(), module.state_dict())
-
-
-def test_a_users_module_and_loader_are_resumed_too(tmp_path):
-    whole, resumed = UsersModule(), UsersModule()
-    trainer(6, EpochSeed(1), discovery(), folder=tmp_path).fit(whole, loader())
-    torch.rand(3)
-    checkpoint = tmp_path / "epoch=3.ckpt"
-    trainer(6, EpochSeed(1), discovery()).fit(resumed, loader(), ckpt_path=checkpoint)
-    assert same(resumed.state_dict(), whole.state_dict())
-
-
-def test_a_callback_can_be_used_again():
-    callback, states = discovery(), []
-    for _ in range(2):
-        trainer(6, EpochSeed(1), callback).fit(module := UsersModule(), loader())
-        states.append(module.state_dict())
-    assert same(*states)
-
-
-def test_a_trained_module_can_be_trained_and_validated_again(tmp_path):
-    class Module(UsersModule):
-        def validation_step(self, batch, batch_idx):
-            self.log("val_loss", self(batch[0]).sum())
-
-    module = Module()
-    trainer(6, discovery(), folder=tmp_path).fit(module, loader())
-    state = {name: value.clone() for name, value in module.state_dict().items()}
-    fresh = Module()
-    tester = trainer(6, discovery())
-    tester.validate(fresh, loader(), ckpt_path=tmp_path / "epoch=5.ckpt", verbose=False)
-    assert same(fresh.state_dict(), state)
-    trainer(6, discovery()).validate(module, loader(), verbose=False)
-    assert same(module.state_dict(), state)
-    trainer(6, again := discovery()).fit(module, loader())
-    assert again.round == 2
-
-
 # What is handed out
 
 
@@ -352,122 +249,3 @@ def test_the_module_gets_its_methods_back():
         trainer(6, discovery(), StopAfter(0)).fit(module, loader())
     assert not {"training_step", "configure_optimizers"} & {*vars(module)}
     assert not any(part._forward_pre_hooks for part in module.modules())
-
-
-# What is refused
-
-
-BAD = {
-    "n_sub_categories": (0, ValueError, "n_sub_categories to be an integer of at least 1"),
-    "weight": (-1, ValueError, "weight to be a number of at least 0"),
-    "rounds": (0, ValueError, "rounds to be an integer of at least 1"),
-    "epochs_per_round": (0, ValueError, "epochs_per_round to be an integer of at least 1"),
-    "restart": (1, TypeError, "restart to be True or False"),
-    "seed": (-1, ValueError, "seed to be an integer from 0 to"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_options(name):
-    value, error, message = BAD[name]
-    with pytest.raises(error) as caught:
-        discovery(**{name: value})
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("epochs", "options", "got"),
-    [(5, {}, "5, with max_steps -1"), (6, {"max_steps": 9}, "6, with max_steps 9")],
-    ids=["epochs", "steps"],
-)
-def test_a_trainer_of_another_length(epochs, options, got):
-    with pytest.raises(ValueError, match="to be 6, rounds [+] 1 times epochs_per_round") as caught:
-        trainer(epochs, discovery(), **options).fit(UsersModule(), loader())
-    assert got in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "callback",
-    [EarlyStopping("val_loss"), RestoreBest(), HeadFirst(1)],
-    ids=["stopping", "restoring", "head-first"],
-)
-def test_callbacks_that_would_cut_rounds(callback):
-    name = type(callback).__name__
-    with pytest.raises(ValueError, match=f"its epochs and its weights, but got {name}"):
-        trainer(6, discovery(), callback).fit(UsersModule(), loader())
-
-
-def test_frozen_layers_go_with_rounds():
-    module = UsersModule()
-    before = module.stem[0].weight.clone()
-    trainer(6, discovery(), HeadFirst(0, top_share=0.0)).fit(module, loader())
-    assert torch.equal(module.stem[0].weight, before)
-
-
-def test_modules_without_the_protocol():
-    class WithoutFeatures(UsersModule):
-        features = None
-
-    class WithoutHead(UsersModule):
-        parent_head = None
-
-        def __setattr__(self, name, value):
-            super().__setattr__("other" if name == "parent_head" else name, value)
-
-    class Manual(UsersModule):
-        automatic_optimization = False
-
-    with pytest.raises(TypeError, match=r"method features\(x\) -> \(N,D\), but got a WithoutF"):
-        trainer(6, discovery()).fit(WithoutFeatures(), loader())
-    with pytest.raises(TypeError, match="a module parent_head with a weight .*WithoutHead"):
-        trainer(6, discovery()).fit(WithoutHead(), loader())
-    with pytest.raises(ValueError, match="automatic_optimization of the module to be True"):
-        trainer(6, discovery()).fit(Manual(), loader())
-
-
-def test_a_module_that_has_such_a_head_already():
-    module = UsersModule()
-    module.sub_category_head = nn.Linear(2, 2)
-    with pytest.raises(ValueError, match="no sub_category_head other than SubCategoryHead"):
-        trainer(6, discovery()).fit(module, loader())
-
-
-def test_optimizers_that_leave_the_head_out():
-    with pytest.raises(ValueError, match=r"to give an optimizer all of self.parameters\(\)"):
-        trainer(6, discovery()).fit(UsersModule(optimizer="stem"), loader())
-
-
-def test_batches_without_an_index():
-    class Two(UsersModule):
-        def training_step(self, batch, batch_idx):
-            return super().training_step((*batch, torch.arange(len(batch[0]))), batch_idx)
-
-    with pytest.raises(TypeError, match="but got 2 parts. Wrap the data set in IndexedDataset"):
-        trainer(6, discovery()).fit(Two(), DataLoader(indexed().dataset, 4))
-
-
-def test_an_index_that_is_not_the_place():
-    some = torch.utils.data.Subset(indexed(), [3, 4, 5, 6])
-    with pytest.raises(ValueError, match="index to be each sample's place in the training data"):
-        trainer(6, discovery()).fit(UsersModule(), DataLoader(some, 4))
-
-
-def test_labels_of_another_number():
-    images, labels = indexed().dataset.tensors
-    data = IndexedDataset(TensorDataset(images, labels[:, :3]))
-
-    class Three(UsersModule):
-        def training_step(self, batch, batch_idx):
-            return self(batch[0]).sum()
-
-    with pytest.raises(ValueError, match=r"labels to be of shape \(N,4\), one column for each"):
-        trainer(6, discovery()).fit(Three(), DataLoader(data, 4))
-
-
-def test_several_loaders():
-    class Several(UsersModule):
-        def training_step(self, batch, batch_idx):
-            return super().training_step(batch["a"], batch_idx)
-
-    with pytest.raises(TypeError, match="training data to be one DataLoader, but got dict"):
-        trainer(6, discovery()).fit(Several(), {"a": loader()})

@@ -31,6 +31,25 @@ def test_the_loss_of_a_single_label(numbers):
     torch.testing.assert_close(module.training_step((images, labels), 0), expected)
 
 
+@pytest.mark.parametrize("step", ["training_step", "validation_step"])
+@pytest.mark.parametrize(
+    ("labels", "multi_label", "message"),
+    [
+        (torch.tensor([3, 0]), True,
+         r"labels to be \(N,4\), one column for each label, but got a tensor of shape \(2,\) and "
+         "dtype torch.int64. Numbers of classes go with multi_label=False."),
+        (torch.zeros(2, 3), True, r"labels to be \(N,4\), .*got a tensor of shape \(2, 3\)"),
+        (torch.zeros(2, 3), False, r"labels to be \(N,4\), .*, or numbers of classes \(N,\)"),
+        (torch.tensor([0.0, 1.0]), False, r"or numbers of classes \(N,\), but got .*float32"),
+    ],
+    ids=["numbers", "three", "three-single", "floats"],
+)  # fmt: skip
+def test_labels_of_another_form(step, labels, multi_label, message):
+    module = LitCamClassifier(tiny_network(), multi_label=multi_label)
+    with pytest.raises(ValueError, match=message):
+        getattr(module, step)((torch.rand(2, 3, 8, 8), labels), 0)
+
+
 def test_the_protocol_is_that_of_the_network():
     network = tiny_network().eval()
     module = LitCamClassifier(network)

@@ -30,15 +30,15 @@ class Rates(Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    def on_train_epoch_end(self, trainer, pl_module):
+    def on_validation_end(self, trainer, pl_module):
         self.losses.append(float(trainer.callback_metrics["val_loss"]))
 
 
-def run(epochs, *callbacks, fit=None, folder=None, **settings):
+def run(epochs, *callbacks, fit=None, folder=None, every=1, **settings):
     settings = TrainingSettings(**{"epochs": epochs, **settings})
     module = LitCamClassifier(tiny_network(dropout=0.0), settings)
     noted = Rates()
-    made = trainer(epochs, *callbacks, noted, folder=folder)
+    made = trainer(epochs, *callbacks, noted, folder=folder, check_val_every_n_epoch=every)
     made.fit(module, scene_data(), ckpt_path=fit)
     return module, noted, made
 
@@ -116,6 +116,55 @@ def test_plateaus():
         best = min(best, loss)
     assert noted.rates == pytest.approx(expected)
     assert len({*noted.rates}) > 2
+
+
+@pytest.mark.parametrize("head_epochs", [0, 1, 3])
+def test_plateaus_of_epochs_with_a_validation(head_epochs):
+    """Also where the schedule begins anew between two validations."""
+    _, noted, _ = run(
+        12, every=2, schedule="plateau", patience=1, factor=0.5, optimizer="sgd", lr=0.5,
+        head_epochs=head_epochs, threshold=0.3,
+    )  # fmt: skip
+    rate, best, expected = 0.5, math.inf, []
+    assert len(noted.losses) == 6
+    for epoch in range(12):
+        if epoch == head_epochs:
+            rate, best = 0.5, math.inf
+        expected += [rate] * 3
+        if epoch % 2:
+            loss = noted.losses[epoch // 2]
+            fallen = loss < best * 0.7
+            rate, best = (rate, loss) if fallen else (rate * 0.5, best)
+    assert noted.rates == pytest.approx(expected)
+    assert len({*noted.rates}) > 2
+
+
+def test_a_resumed_training_with_rare_validations(tmp_path):
+    options = {"schedule": "plateau", "patience": 1, "restore_best": True, "every": 2, "lr": 0.5}
+    options |= {"optimizer": "sgd", "threshold": 0.3}
+    whole = run(8, **options)
+    for stop in (3, 4):
+        with pytest.raises(StoppedError):
+            run(8, StopAfter(stop), folder=tmp_path, **options)
+        resumed = run(8, fit=tmp_path / f"epoch={stop}.ckpt", **options)
+        assert same(resumed[0].state_dict(), whole[0].state_dict())
+        assert resumed[1].rates == whole[1].rates[3 * (stop + 1) :]
+    assert len({*whole[1].rates}) > 1
+
+
+def test_plateaus_need_a_validation():
+    module = LitCamClassifier(tiny_network(), TrainingSettings(schedule="plateau"))
+    what = 'to have validation data for the schedule "plateau", but got none'
+    with pytest.raises(ValueError, match=f"^Expected the trainer {what}.$"):
+        trainer(2).fit(module, scene_data(val=0))
+    with pytest.raises(ValueError, match=what):
+        trainer(2, limit_val_batches=0).fit(module, scene_data())
+    with pytest.raises(ValueError, match=what):
+        trainer(2).fit(module, scene_data().train_dataloader())
+    what = 'a number of epochs for the schedule "plateau", but got None'
+    with pytest.raises(ValueError, match=what):
+        options = {"check_val_every_n_epoch": None, "val_check_interval": 5}
+        trainer(2, **options).fit(module, scene_data())
 
 
 def test_schedules_of_the_two_parts():

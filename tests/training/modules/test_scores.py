@@ -49,6 +49,15 @@ def test_labels_without_images():
     assert float(found["map"]) == 1
 
 
+def test_an_image_of_no_class():
+    scores = LabelScores(multi_label=False)
+    scores.update(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([[1, 0], [0, 0]]))
+    found = scores.compute()
+    # the second image is said to be of the first class, and is not
+    assert float(found["f1"]) == pytest.approx(2 / 3)
+    assert float(found["map"]) == 1
+
+
 def test_one_label_and_none_at_all():
     scores = LabelScores()
     scores.update(torch.tensor([[0.9], [0.6]]), torch.tensor([[1], [0]]))
