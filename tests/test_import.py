@@ -184,8 +184,12 @@ PUBLIC = {
         "SubCategoryHead",
         "TrainingSettings",
         "TwoBranch",
+        "add_sub_category_head",
         "gap_classifier",
+        "kernel_usage_weight",
+        "orthogonality_loss",
         "preset",
+        "sub_category_loss",
     ],
     "captum_cluster.functional.training": [
         "group_classes",
@@ -210,6 +214,7 @@ PUBLIC = {
         "load_network",
         "open_sources",
         "run_training",
+        "sub_max_cam",
         "train",
     ],
     "captum_cluster.evaluation": [

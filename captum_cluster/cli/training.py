@@ -33,7 +33,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         metavar="DEFAULT|none|FILE",
         help="where the backbone begins: torchvision's weights, random ones, or a state dict",
     )
-    parser.add_argument("--preset", help="small (the default), or paper: the paper's settings")
+    parser.add_argument(
+        "--preset",
+        help="small (the default); paper: the settings of the recipe's paper; or a name of "
+        "captum_cluster.training.PRESETS, such as sub-category-code",
+    )
     _add_settings(parser)
     _add_recipes(parser)
     parser.add_argument("--seed", type=int, help="default: 0")
@@ -74,6 +78,9 @@ def _add_recipes(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         default=None,
         help="rounds go on from the weights of the one before",
+    )
+    group.add_argument(
+        "--map", help="the report's: parent (the default), or sub_max, over the sub-categories"
     )
     group.add_argument(
         "--sizes", help="groups of each level, with commas; none: branches without levels"

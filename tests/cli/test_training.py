@@ -46,8 +46,7 @@ def test_what_is_given(given, capsys):
     run(
         "--recipe", "class-grouping", "--data", "voc:here", "--backbone", "resnet50",
         "--weights", "none", "--preset", "paper", "--sizes", "6, 3", "--hierarchy", "fit",
-        "--branches", 1, "--orthogonality", 0.5, "--rest", "all", "--rounds", 2,
-        "--n-sub-categories", 5, "--sub-weight", 1, "--warm-start", "--kernel-usage",
+        "--branches", 1, "--orthogonality", 0.5, "--rest", "all", "--kernel-usage",
         "--epochs", 3, "--batch-size", 8, "--lr", 0.1, "--top-share", 0.5, "--size", 96,
         "--seed", 4, "--limit", 9, "--test-limit", 8, "--metrics", "all", "--devices", 2,
         "--accelerator", "cpu", "--output", "there",
@@ -63,10 +62,6 @@ def test_what_is_given(given, capsys):
         branches=1,
         orthogonality=0.5,
         rest="all",
-        rounds=2,
-        n_sub_categories=5,
-        sub_weight=1.0,
-        restart=False,
         kernel_usage=True,
         epochs=3,
         batch_size=8,
@@ -86,6 +81,23 @@ def test_what_is_given(given, capsys):
         "",
         "Report: there/report.html",
     ]
+
+
+def test_what_is_given_of_sub_categories(given):
+    run(
+        "--recipe", "sub-category", "--rounds", 2, "--n-sub-categories", 5, "--sub-weight", 1,
+        "--warm-start", "--map", "sub_max", "--preset", "sub-category-code",
+    )  # fmt: skip
+    wanted = TrainingConfig(
+        "sub-category",
+        rounds=2,
+        n_sub_categories=5,
+        sub_weight=1.0,
+        restart=False,
+        map="sub_max",
+        preset="sub-category-code",
+    )
+    assert given == [(wanted, "captum-cluster-training")]
 
 
 def test_nothing_but_the_recipe(given):
@@ -116,6 +128,7 @@ def test_what_is_given_goes_before_the_file(given, tmp_path):
         (["--recipe", "baseline", "--backbone", "resnet1"], "resnet18"),
         (["--recipe", "baseline", "--metrics", "energie"], "energie"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--recipe", "baseline", "--sizes", "3"], "recipe 'baseline': it belongs to 'class-gr"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -141,3 +154,13 @@ def test_an_interruption(monkeypatch, capsys):
     monkeypatch.setattr(recipes, "run_training", interrupted)
     assert run("--recipe", "baseline") == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_is_one_line(tmp_path, capsys):
+    arguments = ["--recipe", "baseline", "--limit", 16, "--epochs", 1, "--lr", 1e30]
+    assert run(*arguments, "--output", tmp_path / "out") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error == (
+        "captum-cluster: error: Expected the training 'baseline' to keep weights and outputs "
+        "finite (lower --lr, now 1e+30), but got others: the training diverged."
+    )

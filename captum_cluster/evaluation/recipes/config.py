@@ -21,13 +21,14 @@ from captum_cluster._checks import (
     expected,
 )
 from captum_cluster.evaluation.output import staged
-from captum_cluster.evaluation.recipes.sources import is_digits
+from captum_cluster.evaluation.recipes.sources import LARGEST_SEED, is_digits
 from captum_cluster.evaluation.running.measures import choose_metrics
+from captum_cluster.training.settings import PRESETS
 
 RECIPES = ("baseline", "sub-category", "class-grouping", "kernel-usage")
-SIZES = ("small", "paper")
 HIERARCHIES = ("from-weights", "fit")
 RESTS = ("present", "groupmates", "all")
+MAPS = ("parent", "sub_max")
 DIGIT_NET = "digit-net"
 METRICS = ("energy", "localization-error", "object-iou", "segmentation", "multi-label")
 NAME = "config.yaml"
@@ -46,11 +47,13 @@ class TrainingConfig:
             that for digit scenes, else "resnet18".
         weights: Where a torchvision backbone begins: "DEFAULT" (torchvision's), "none" (random) or
             a file with a state dict. "digit-net" always begins at random.
-        preset: "small", or "paper": the settings of the recipe's paper.
+        preset: "small"; "paper": the settings of the recipe's paper; or a name of
+            ``captum_cluster.training.PRESETS``, such as "sub-category-code".
         seed: Of the first weights, the order of the images, the clusterings and, for digit scenes,
-            the training scenes.
-        epochs: Of each network; of each round of "sub-category".
-        batch_size: Images at once, on each device.
+            the training scenes; up to 2**32 - 1.
+        epochs: Of each network; of each round of "sub-category". The epochs in which a preset
+            trains the head alone change in proportion.
+        batch_size: Images at once, of all devices together.
         lr: The learning rate.
         top_share: Share of the backbone's layers that is trained, the last ones.
         size: Height and width that images are squashed to; digit scenes are 64 in any case.
@@ -62,6 +65,8 @@ class TrainingConfig:
         n_sub_categories: K, of each label.
         sub_weight: Of the sub-categories' loss.
         restart: Whether each round starts from the first weights.
+        map: Which maps the report of "sub-category" is about: "parent", the label's own CAM, or
+            "sub_max", the maximum over its sub-categories' (``sub_max_cam``). Both are judged.
         sizes: Of "class-grouping": how many groups each level has, none more than the one before;
             an empty list for the branches alone. None: 0.6 and 0.3 times the number of labels.
         hierarchy: "from-weights" (of the baseline), or "fit", which trains a classifier for each
@@ -101,6 +106,7 @@ class TrainingConfig:
     n_sub_categories: int = 10
     sub_weight: float = 5.0
     restart: bool = True
+    map: str = "parent"
     sizes: Sequence[int] | None = None
     hierarchy: str = "from-weights"
     branches: int = 2
@@ -114,6 +120,7 @@ class TrainingConfig:
         _check_choices(self)
         _check_numbers(self)
         _check_sizes(self)
+        _check_recipe(self)
         choose_metrics(self.metrics)
         if self.chosen_backbone == DIGIT_NET and self.weights not in ("DEFAULT", "none"):
             raise ValueError(expected("weights", "'none' for digit-net", repr(self.weights)))
@@ -175,9 +182,10 @@ class TrainingConfig:
 
 def _check_choices(config: TrainingConfig) -> None:
     check_choice("recipe", config.recipe, RECIPES)
-    check_choice("preset", config.preset, SIZES)
+    check_choice("preset", config.preset, ("small", "paper", *PRESETS))
     check_choice("hierarchy", config.hierarchy, HIERARCHIES)
     check_choice("rest", config.rest, RESTS)
+    check_choice("map", config.map, MAPS)
     for name in ("kernel_usage", "restart"):
         check_flag(name, getattr(config, name))
     for name in ("data", "backbone", "weights"):
@@ -191,6 +199,7 @@ def _check_numbers(config: TrainingConfig) -> None:
         value = getattr(config, name)
         if value is not None or name not in _OPTIONAL:
             check_integer(name, value, low)
+    check_integer("seed", config.seed, 0, LARGEST_SEED)
     check_integer("branches", config.branches, 1, 2)
     for name in ("sub_weight", "orthogonality"):
         check_number(name, getattr(config, name), 0.0)
@@ -214,9 +223,21 @@ def _check_sizes(config: TrainingConfig) -> None:
         raise ValueError(expected("sizes", what, "none"))
 
 
+def _check_recipe(config: TrainingConfig) -> None:
+    """Refuse options of another recipe, which would be without any effect."""
+    for one in dataclasses.fields(config):
+        recipe, given = _OF_RECIPES.get(one.name, config.recipe), getattr(config, one.name)
+        if recipe != config.recipe and given != one.default:
+            what = f"left out with the recipe {config.recipe!r}: it belongs to {recipe!r}"
+            raise ValueError(expected(one.name, what, repr(given)))
+
+
+_OF_RECIPES = {
+    **dict.fromkeys(("rounds", "n_sub_categories", "sub_weight", "restart", "map"), "sub-category"),
+    **dict.fromkeys(("sizes", "hierarchy", "branches", "orthogonality", "rest"), "class-grouping"),
+}
 _OPTIONAL = ("backbone", "epochs", "batch_size", "size", "limit", "test_limit")
 _LOWEST = {
-    "seed": 0,
     "epochs": 1,
     "batch_size": 1,
     "size": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from captum_cluster._checks import expected
 from captum_cluster.data import SceneDataset
 from captum_cluster.evaluation.recipes.config import TrainingConfig
 from captum_cluster.evaluation.recipes.sources import Sources, is_digits
@@ -75,12 +77,29 @@ class Course:
             epochs: None: those of the settings.
 
         Raises:
+            DivergedError: Weights or outputs are no longer finite; its checkpoints are gone.
             KeyboardInterrupt: The training was interrupted; the checkpoint of the last whole
                 epoch is kept.
         """
+        trainer = self._trainer(name, callbacks, epochs or self.settings.epochs)
+        last = self.directory / name / f"{_CHECKPOINT}.ckpt"
+        data = self._data(relabel)
+        module.to(memory_format=torch.channels_last)  # a third faster on a CPU
+        try:
+            with random_state_kept(), quiet():
+                trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None)
+        except DivergedError:
+            if trainer.is_global_zero:  # so that it does not go on from what is lost already
+                shutil.rmtree(self.directory / name, ignore_errors=True)
+            raise
+        module.to(memory_format=torch.contiguous_format)
+        if trainer.interrupted:  # older versions of Lightning end as if nothing had been
+            raise KeyboardInterrupt
+
+    def _data(self, relabel: Callable[[SceneDataset], SceneDataset]) -> pl.LightningDataModule:
         from captum_cluster.training import SceneData
 
-        data = SceneData(
+        return SceneData(
             relabel(self.sources.train),
             relabel(self.sources.watching),
             preparation=self.sources.preparation,
@@ -89,18 +108,10 @@ class Course:
             seed=self.config.seed,
             num_workers=_workers(self.config),
         )
-        last = self.directory / name / f"{_CHECKPOINT}.ckpt"
-        trainer = self._trainer(name, callbacks, epochs or self.settings.epochs)
-        module.to(memory_format=torch.channels_last)  # a third faster on a CPU
-        with random_state_kept(), quiet():
-            trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None)
-        module.to(memory_format=torch.contiguous_format)
-        if trainer.interrupted:  # older versions of Lightning end as if nothing had been
-            raise KeyboardInterrupt
 
     def _trainer(self, name: str, callbacks: Sequence[Any], epochs: int) -> pl.Trainer:
         import lightning.pytorch as pl
-        from lightning.pytorch.callbacks import ModelCheckpoint
+        from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
         from lightning.pytorch.loggers import CSVLogger
 
         from captum_cluster.training import EpochSeed
@@ -111,13 +122,17 @@ class Course:
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
+        # Before what else looks at the weights of an epoch, or keeps them.
+        finite = LambdaCallback(
+            on_train_epoch_end=lambda trainer, module: self._check(name, trainer, module)
+        )
         with quiet():
             return pl.Trainer(
                 accelerator=self.config.accelerator,
                 devices=self.config.devices,
                 strategy="ddp" if self.config.devices > 1 else "auto",
                 max_epochs=epochs,
-                callbacks=[EpochSeed(self.config.seed), *callbacks, checkpoint],
+                callbacks=[finite, EpochSeed(self.config.seed), *callbacks, checkpoint],
                 logger=CSVLogger(self.directory / "logs", name=name),
                 log_every_n_steps=10,
                 num_sanity_val_steps=0,
@@ -125,6 +140,20 @@ class Course:
                 enable_progress_bar=self.progress,
                 use_distributed_sampler=False,
             )
+
+    def _check(self, name: str, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # Finite weights may still be so large that the outputs are not finite.
+        loss = torch.as_tensor(trainer.callback_metrics.get("val_loss", 0.0))
+        if not all(
+            bool(torch.isfinite(one).all()) for one in (loss, *module.state_dict().values())
+        ):
+            what = f"to keep weights and outputs finite (lower --lr, now {self.settings.lr:g})"
+            got = "others: the training diverged"
+            raise DivergedError(expected(f"the training {name!r}", what, got))
+
+
+class DivergedError(RuntimeError):
+    """A training of which weights or outputs are no longer finite."""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from captum_cluster import __version__
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.recipes.sources import Sources
 from captum_cluster.evaluation.reporting.report import Report, build_report
 from captum_cluster.evaluation.runner import evaluate
-from captum_cluster.evaluation.running.fingerprint import saved_facts
+from captum_cluster.evaluation.running.fingerprint import (
+    describe_dataset,
+    plain,
+    saved_facts,
+    state_digest,
+)
 from captum_cluster.evaluation.running.records import read_records
+
+_JUDGED = "judged.json"
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,10 @@ def judge(
     """Judge networks on the test images, and return one report with all of them.
 
     Each network is a run of ``evaluate`` in a directory of its own, which goes on where it was
-    broken off. As all are judged on the same images, they are compared on the same resamples: the
-    reference is the first network's first method.
+    broken off, and begins anew where what is judged has changed (the network, the images, the
+    methods or the metrics): unlike networks, maps are soon made again. As all are judged on the
+    same images, they are compared on the same resamples: the reference is the first network's
+    first method.
 
     Args:
         networks: With different names.
@@ -62,6 +73,7 @@ def judge(
     """
     places = {one.name: directory / one.name.replace(" ", "-") for one in networks}
     for one in networks:
+        _take(places[one.name], _facts(one, sources, metrics))
         evaluate(
             one.network,
             list(one.network.explained_layers),  # type: ignore[arg-type]
@@ -87,6 +99,35 @@ def called(network: str, method: str) -> str:
         'round 1: cam'
     """
     return f"{network}: {method}"
+
+
+def _facts(one: Judged, sources: Sources, metrics: Any) -> dict[str, Any]:
+    """Return all that the maps of a network and their numbers depend on."""
+    facts = {
+        "captum_cluster": __version__,
+        "network": [type(one.network).__name__, state_digest(one.network)],
+        "methods": one.methods,
+        "metrics": metrics,
+        "images": describe_dataset(sources.test),
+        "several": sources.several,
+        "preparation": vars(sources.preparation),
+    }
+    found: dict[str, Any] = json.loads(json.dumps(plain(facts)))
+    return found
+
+
+def _take(place: Path, facts: Mapping[str, Any]) -> None:
+    """Take a network's directory, without what is of another network, images or metrics."""
+    try:
+        known = json.loads((place / _JUDGED).read_text())
+    except (FileNotFoundError, ValueError):
+        known = None
+    if known == facts:
+        return
+    if place.is_dir():
+        shutil.rmtree(place)
+    with staged(place) as stage:
+        (stage / _JUDGED).write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def _merge(places: Mapping[str, Path], directory: Path) -> None:

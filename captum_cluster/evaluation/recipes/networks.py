@@ -18,6 +18,7 @@ from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
 from captum_cluster.training import (
     ClassHierarchy,
     GapClassifier,
+    KernelUsageLinear,
     MultiLevelNetwork,
     SubCategoryHead,
     TwoBranch,
@@ -27,6 +28,7 @@ from captum_cluster.training.state_files import read_state
 
 HIERARCHY = "hierarchy.json"
 SUB_HEAD = "sub_category_head"
+_HEAD = "parent_head"
 
 
 class Builder:
@@ -118,7 +120,7 @@ def load_network(directory: str | os.PathLike[str], name: str = "network") -> nn
 
     Args:
         directory: The ``output`` of ``train``.
-        name: Of the file without its suffix: "network", "baseline", "round-1", ...
+        name: Of the file without its suffix: "network", "baseline", "round-1", "branches", ...
 
     Returns:
         A ``GapClassifier`` (with the head of the sub-categories as ``sub_category_head`` where it
@@ -131,8 +133,12 @@ def load_network(directory: str | os.PathLike[str], name: str = "network") -> nn
     folder = Path(directory)
     config = TrainingConfig.load(folder / "config.yaml")
     state = read_state(folder / f"{name}.pt")
-    grouped = config.recipe == "class-grouping" and name == "network"
-    network = _grouped(config, folder, state) if grouped else _plain(config, name, state)
+    if any(key.startswith("levels.") for key in state):
+        network: nn.Module = _grouped(config, folder, state)
+    elif any(key.startswith("branches.") for key in state):
+        network = _builder(config, state).two_branches(_num_labels(state), seed=0)
+    else:
+        network = _plain(config, name, state)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -151,8 +157,9 @@ def add_sub_head(network: GapClassifier, state: Mapping[str, Tensor], num_sub: i
         num_sub: K.
     """
     labels, channels = network.num_labels, network.parent_head.in_features
+    usage = isinstance(network.parent_head, KernelUsageLinear)  # as it was trained
     with torch.random.fork_rng(devices=[]):
-        head = SubCategoryHead(channels, labels, num_sub, bias="bias" in state)
+        head = SubCategoryHead(channels, labels, num_sub, bias="bias" in state, kernel_usage=usage)
     head.load_state_dict(dict(state))
     # Before the parent head: methods take the last linear layer of a model for its classifier.
     parent = network.parent_head
@@ -163,9 +170,8 @@ def add_sub_head(network: GapClassifier, state: Mapping[str, Tensor], num_sub: i
 
 def _plain(config: TrainingConfig, name: str, state: Mapping[str, Tensor]) -> GapClassifier:
     usage = False if config.recipe == "kernel-usage" and name == "baseline" else None
-    labels, bias = _head_of(state)
-    builder = Builder(config, bias=bias, trained=False)
-    network = builder.classifier(labels, seed=0, kernel_usage=usage)
+    labels = _num_labels(state)
+    network = _builder(config, state).classifier(labels, seed=0, kernel_usage=usage)
     own = {key.removeprefix(f"{SUB_HEAD}."): one for key, one in state.items() if SUB_HEAD in key}
     if own:
         add_sub_head(network, own, len(own["weight"]) // labels)
@@ -173,22 +179,24 @@ def _plain(config: TrainingConfig, name: str, state: Mapping[str, Tensor]) -> Ga
 
 
 def _grouped(config: TrainingConfig, folder: Path, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return the network of all levels, or the branches alone where there are none."""
-    labels, bias = _head_of(state)
-    builder = Builder(config, bias=bias, trained=False)
-    base = builder.branched(labels, seed=0)
-    if not (folder / HIERARCHY).is_file():
-        return base
-    hierarchy = ClassHierarchy.load(folder / HIERARCHY)
+    """Return the network of all levels."""
+    builder, hierarchy = _builder(config, state), ClassHierarchy.load(folder / HIERARCHY)
+    base = builder.branched(_num_labels(state), seed=0)
     levels = [builder.branched(int(one.max()) + 1, seed=0) for one in hierarchy.groups]
     return MultiLevelNetwork(base, levels, hierarchy)
 
 
-def _head_of(state: Mapping[str, Tensor]) -> tuple[int, bool]:
-    """Return the number of labels and whether there is a bias, of the first head."""
+def _builder(config: TrainingConfig, state: Mapping[str, Tensor]) -> Builder:
+    """Return what builds networks with heads like those of a state."""
+    bias = any(key.endswith(f"{_HEAD}.bias") for key in state)
+    return Builder(config, bias=bias, trained=False)
+
+
+def _num_labels(state: Mapping[str, Tensor]) -> int:
+    """Return the number of labels of the first head, which is that of the labels."""
     for key, value in state.items():
-        if key.endswith("parent_head.weight"):
-            return len(value), key.removesuffix("weight") + "bias" in state
+        if key.endswith(f"{_HEAD}.weight"):
+            return len(value)
     raise ValueError(expected("the network", "to have a parent_head", "none"))
 
 

@@ -15,9 +15,17 @@ from PIL import Image
 
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.recipes.scores import Scores
+from captum_cluster.evaluation.recipes.verdicts import (
+    FEWEST,
+    Verdict,
+    decimals,
+    figure,
+    span,
+    verdicts,
+)
 from captum_cluster.evaluation.reporting.meanings import GENERAL, MEANINGS
 from captum_cluster.evaluation.reporting.report import Report
-from captum_cluster.evaluation.reporting.table import arrow, interval_text, notes, number
+from captum_cluster.evaluation.reporting.table import arrow, notes
 from captum_cluster.evaluation.running.measures import Value
 
 _PAGE_DPI = 96
@@ -29,7 +37,8 @@ TITLES = {
 }
 SCORES = {"f1": "F1", "f2": "F2", "average_precision": "Average precision"}
 ONE_TRAINING = (
-    "Better or worse: the interval leaves out 0, for each value by itself. The intervals are over "
+    "Better or worse: p < 0.05, corrected for the number of methods as in the table of the maps; "
+    f"nothing is said of fewer than {FEWEST} images. The intervals are not corrected. All is over "
     "the images judged, of networks that were trained once: another seed gives other networks. "
     "Judge a recipe by several seeds."
 )
@@ -75,9 +84,14 @@ class TrainingReport:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Of each value whether the recipe's maps are better than the baseline's."""
+        return verdicts(self.maps, self.main)
+
     def table(self) -> str:
         """Return the numbers as text."""
-        return "\n".join([*_score_lines(self), "", self.maps.table(), "", *verdicts(self)])
+        return "\n".join([*_score_lines(self), "", self.maps.table(), "", *map(str, self.verdicts)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as JSON holds them."""
@@ -86,7 +100,7 @@ class TrainingReport:
             "config": dict(self.config),
             "classifiers": {name: one.to_dict() for name, one in self.scores.items()},
             "main": self.main,
-            "verdicts": verdicts(self),
+            "verdicts": [str(one) for one in self.verdicts],
             "maps": self.maps.to_dict(),
             **self.numbers,
         }
@@ -107,29 +121,6 @@ class TrainingReport:
         return directory / "report.html"
 
 
-def verdicts(report: TrainingReport) -> list[str]:
-    """Return of each value in a sentence whether the recipe's maps are better than the baseline's.
-
-    Better or worse is said where the interval of the difference leaves out 0.
-    """
-    maps = report.maps
-    if report.main == maps.reference:
-        return []
-    found = []
-    for value in maps.values:
-        one = maps.estimates.get((report.main, value.name))
-        before = maps.estimates.get((maps.reference, value.name))
-        if one is None or before is None or math.isnan(one.difference):
-            continue
-        clear = one.difference_low > 0 or one.difference_high < 0
-        better = (one.difference > 0) == value.higher
-        word = ("better" if better else "worse") if clear else "no clear difference"
-        change = f"{number(before.estimate)} to {number(one.estimate)}"
-        ends = interval_text(one.difference_low, one.difference_high, sign="+")
-        found.append(f"{value.title}: {word}, {change} ({one.difference:+.3f}, {ends})")
-    return found
-
-
 def _score_lines(report: TrainingReport) -> list[str]:
     width = max(len("network"), *map(len, report.scores))
     lines = [f"{'network':<{width}}  " + "  ".join(SCORES.values())]
@@ -146,8 +137,8 @@ def _cells(report: Report, value: Value) -> list[dict[str, Any] | None]:
     best = (max if value.higher else min)(known, default=math.nan)
     return [
         {
-            "text": number(one.estimate),
-            "interval": interval_text(one.low, one.high),
+            "text": figure(one.estimate, decimals(one.estimate, one.low, one.high)),
+            "interval": span(one.low, one.high, decimals(one.estimate, one.low, one.high)),
             "mark": report.mark(method, value.name),
             "best": one.estimate == best,
         }
@@ -160,10 +151,9 @@ def _cells(report: Report, value: Value) -> list[dict[str, Any] | None]:
 def _markdown(report: TrainingReport) -> str:
     lines = [f"# {TITLES[report.recipe]}", ""]
     lines += [f"- {name}: {text}" for name, text in report.facts]
-    said = verdicts(report)
-    if said:
+    if report.verdicts:
         lines += ["", f"## {report.main} against {report.maps.reference}", ""]
-        lines += [f"- {one}" for one in said] + ["", ONE_TRAINING]
+        lines += [f"- {one}" for one in report.verdicts] + ["", ONE_TRAINING]
     lines += ["", "## The classifiers", "", *_rows(["network", *SCORES.values()], _scores(report))]
     head = ["", *report.maps.methods]
     values = [[_heading(value), *_texts(report.maps, value)] for value in report.maps.values]
@@ -186,7 +176,7 @@ def _heading(value: Value) -> str:
 
 def _scores(report: TrainingReport) -> list[list[str]]:
     return [
-        [name, *(number(one.to_dict()[key]) for key in SCORES)]
+        [name, *(figure(one.to_dict()[key]) for key in SCORES)]
         for name, one in report.scores.items()
     ]
 
@@ -219,7 +209,6 @@ def _page(report: TrainingReport, directory: Path) -> str:
     return environment.get_template("training.html.j2").render(
         title=TITLES[report.recipe],
         report=report,
-        verdicts=[_split(one) for one in verdicts(report)],
         one_training=ONE_TRAINING,
         score_titles=list(SCORES.values()),
         scores=_scores(report),
@@ -238,18 +227,6 @@ def _page(report: TrainingReport, directory: Path) -> str:
             for one in report.pictures
         ],
     )
-
-
-def _split(verdict: str) -> tuple[str, str, str]:
-    """Return the title, the word, and the rest of a verdict.
-
-    Example:
-        >>> _split("mIoU: better, 0.1 to 0.2 (+0.1)")
-        ('mIoU', 'better', '0.1 to 0.2 (+0.1)')
-    """
-    title, _, rest = verdict.partition(": ")
-    word, _, numbers = rest.partition(", ")
-    return title, word, numbers
 
 
 def _width(path: Path) -> int:

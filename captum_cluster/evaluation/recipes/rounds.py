@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from captum_cluster._checks import describe, expected
 from captum_cluster.evaluation.recipes.judging import Judged, called
 from captum_cluster.evaluation.recipes.networks import SUB_HEAD, add_sub_head, save_network
 from captum_cluster.evaluation.recipes.pictures import draw_sub_categories, head_weight
@@ -19,7 +20,10 @@ from captum_cluster.training import GapClassifier
 from captum_cluster.training.state_files import read_state
 
 ASSIGNMENTS = "assignments.npz"
+_TRAINING = "sub-category"
 _NETWORK = "network."
+_METHODS = {"parent": "cam", "sub_max": "sub-max"}
+"""Of each choice of maps the method of the networks that have sub-categories."""
 
 
 def sub_category(shop: Workshop) -> Outcome:
@@ -35,16 +39,16 @@ def sub_category(shop: Workshop) -> Outcome:
     else:
         shop.say(f"Training: the baseline and {rounds} rounds of sub-categories")
         found = _discover(shop)
+    maximum = {"name": _METHODS["sub_max"], "method": sub_max_cam}
     judged = [
-        Judged(_title(number), network, ("cam",)) for number, network in enumerate(found.networks)
+        Judged(_title(number), network, ("cam", maximum) if number else ("cam",))
+        for number, network in enumerate(found.networks)
     ]
     last = found.networks[-1]
-    maximum = {"name": "sub-max", "method": sub_max_cam}
-    judged[-1] = Judged(_title(rounds), last, ("cam", maximum))
     heads = head_weight(last.parent_head), head_weight(getattr(last, SUB_HEAD))
     return Outcome(
         judged,
-        called(_title(rounds), "cam"),
+        called(_title(rounds), _METHODS[shop.config.map]),
         lambda directory: draw_sub_categories(
             directory, shop.sources.train, found.assignments, heads
         ),
@@ -54,15 +58,27 @@ def sub_category(shop: Workshop) -> Outcome:
 
 @torch.no_grad()
 def sub_max_cam(model: nn.Module, layer: nn.Module, image: Tensor, target: int) -> Tensor:
-    """Return the maximum (1,1,h,w) over the CAMs of a label's sub-categories.
+    """Return the maximum over the CAMs of a label's sub-categories, each after the ReLU.
 
-    A method for ``evaluate`` of a network that ``add_sub_head`` has given its further head.
+    A method for ``evaluate``, of the networks that the recipe "sub-category" has trained.
 
     Args:
-        model: With ``maps`` and ``sub_category_head``.
-        layer: Not looked at.
+        model: With ``maps`` and ``sub_category_head``, as ``load_network`` gives it.
+        layer: Not looked at: the maps are those of ``maps``.
         image: (1,c,H,W).
         target: The label.
+
+    Returns:
+        The map (1,1,h,w), at least 0.
+
+    Raises:
+        TypeError: The model is without ``maps`` or ``sub_category_head``.
+
+    Example:
+        >>> network = load_network("out")  # doctest: +SKIP
+        >>> report = evaluate(  # doctest: +SKIP
+        ...     network, None, dataset, ["cam", {"name": "sub-max", "method": sub_max_cam}]
+        ... )
 
     References:
         Chang et al. 2020, "Weakly-Supervised Semantic Segmentation via Sub-category Exploration",
@@ -70,6 +86,8 @@ def sub_max_cam(model: nn.Module, layer: nn.Module, image: Tensor, target: int) 
     """
     del layer
     network: Any = model
+    if not hasattr(model, SUB_HEAD) or not hasattr(model, "maps"):
+        raise TypeError(expected("model", f"to have maps and {SUB_HEAD}", describe(model)))
     head = network.sub_category_head
     number = head.n_sub_categories
     rows = head.effective_weight[target * number : (target + 1) * number]
@@ -102,11 +120,11 @@ def _discover(shop: Workshop) -> _Rounds:
         epochs_per_round=epochs,
         restart=config.restart,
         seed=config.seed,
+        # Not in each checkpoint, which would hold the network once more for each round.
+        directory=shop.course.directory / _TRAINING / "rounds",
     )
     module = shop.module(_new(shop))
-    shop.course.fit(
-        "sub-category", module, callbacks=[discovery], epochs=(config.rounds + 1) * epochs
-    )
+    shop.course.fit(_TRAINING, module, callbacks=[discovery], epochs=(config.rounds + 1) * epochs)
     states = [discovery.round_state(number) for number in range(config.rounds + 1)]
     networks = [_of_round(shop, number, state) for number, state in enumerate(states)]
     if shop.first:

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.functional.classification import (
-    multiclass_average_precision,
-    multiclass_fbeta_score,
-    multilabel_average_precision,
-    multilabel_fbeta_score,
-)
 
 from captum_cluster.data import Preparation, SceneDataset
 from captum_cluster.hooks import modes_kept
@@ -47,7 +38,8 @@ def classifier_scores(
 ) -> Scores:
     """Return how well a network tells the labels of images.
 
-    Labels that no image has, and none is said to have, are left out of the means.
+    As ``LitCamClassifier`` logs it in training. Labels that no image has, and none is said to have,
+    are left out of the means; of one-label data images without any count as wrongly labelled.
 
     Args:
         network: From images (N,3,H,W) to logits (N,L); put into evaluation mode meanwhile.
@@ -56,7 +48,7 @@ def classifier_scores(
         several: Whether an image can have several labels.
 
     Returns:
-        Numbers from 0 to 1.
+        Numbers from 0 to 1; NaN where no label counts.
 
     Example:
         >>> from captum_cluster.data import DigitScenes
@@ -67,29 +59,21 @@ def classifier_scores(
         >>> 0 <= found.f1 <= 1
         True
     """
-    logits, labels = _answers(network, dataset, preparation)
-    count = logits.shape[1]
-    fbeta: Any = multilabel_fbeta_score if several else multiclass_fbeta_score
-    precision: Any = multilabel_average_precision if several else multiclass_average_precision
-    if several:
-        said, truth = logits.sigmoid(), labels.long()
-        named = said > 0.5
-    else:
-        said, truth = logits.softmax(dim=1), labels.long().argmax(dim=1)
-        named = F.one_hot(said.argmax(dim=1), count).bool()
-    known, seen = labels.any(dim=0), (labels | named).any(dim=0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No positive samples")
-        f1, f2 = (fbeta(said, truth, beta, count, average="none")[seen] for beta in (1.0, 2.0))
-        areas = precision(said, truth, count, average="none")[known]
-    return Scores(*(float(each.mean()) for each in (f1, f2, areas)))
+    from captum_cluster.training.modules.scores import LabelScores  # needs Lightning
+
+    probabilities, labels = _answers(network, dataset, preparation, several=several)
+    # Of this process alone: the others of a training do not judge.
+    scores = LabelScores(multi_label=several, sync_on_compute=False)
+    scores.update(probabilities, labels)
+    found = scores.compute()
+    return Scores(*(float(found[name]) for name in ("f1", "f2", "map")))
 
 
 @torch.no_grad()
 def _answers(
-    network: nn.Module, dataset: SceneDataset, preparation: Preparation
+    network: nn.Module, dataset: SceneDataset, preparation: Preparation, *, several: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return logits (N,L) and labels (N,L) bool of all images, on the CPU."""
+    """Return probabilities (N,L) and labels (N,L) bool of all images, on the CPU."""
     device = next((one.device for one in network.parameters()), torch.device("cpu"))
     logits, labels = [], []
     with modes_kept(network):
@@ -100,4 +84,5 @@ def _answers(
             images = torch.stack([preparation.normalize(scene.image) for scene in scenes])
             logits.append(network(images.to(device)).float().cpu())
             labels.append(torch.stack([scene.labels for scene in scenes]))
-    return torch.cat(logits), torch.cat(labels)
+    said = torch.cat(logits)
+    return said.sigmoid() if several else said.softmax(dim=1), torch.cat(labels)

@@ -24,10 +24,13 @@ from captum_cluster.evaluation.recipes.parts import Kept, Part
 
 DIGITS = "digits"
 DIGIT_SCENES, WATCHING_SCENES, TEST_SCENES = 4800, 200, 200
+LARGEST_SEED = 2**32 - 1
 SHARE = 10
 """One image of so many watches, and one is judged, where the data have no parts of their own."""
 
-_WATCHING_SEED, _TEST_SEED, _SHARE_SEED = 11, 12, 0
+# Larger than any seed of a training, so that no training learns from the scenes that watch it.
+_WATCHING_SEED = LARGEST_SEED + 1
+_TEST_SEED, _SHARE_SEED = 12, 0
 _SPLITS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "voc": ({"image_set": "train"}, {"image_set": "val"}),
     "sbd": ({"image_set": "train"}, {"image_set": "val"}),
@@ -72,8 +75,8 @@ def open_sources(
     """Return the images of a training: to learn from, to watch it with, and to judge.
 
     ===========================  ==================================================================
-    ``digits``                   Digit scenes: 4800 of the training digits; 200 to watch with and
-                                 200 to judge, of the test digits, with seeds of their own
+    ``digits``                   Digit scenes: 4800 of the training digits, and of these digits 200
+                                 other scenes to watch with; 200 of the test digits to judge
     ``imagenet-boxes:ROOT``      Judged: ``val``. Learned from: ``train``, of which the boxes need
                                  not be known; the labels are the classes in it
     ``folder:ROOT``              Where ROOT has the folders ``train`` and ``val``: those
@@ -84,11 +87,12 @@ def open_sources(
     ===========================  ==================================================================
 
     Except with digit scenes one in ten of the training images watches the training instead; which
-    ones is the same for all seeds.
+    ones, and which digit scenes, is the same for all seeds. Data have several labels in an image
+    where some image to learn from has not exactly one.
 
     Args:
         data: One of these.
-        seed: Of the training digit scenes.
+        seed: Of the training digit scenes, up to 2**32 - 1.
         size: Height and width that images are brought to; None: 224. Digit scenes stay as they
             are.
         crop: Resize the shorter side and cut the middle, instead of squashing.
@@ -106,6 +110,7 @@ def open_sources(
         >>> len(sources.train), len(sources.test), sources.several
         (20, 5, True)
     """
+    check_integer("seed", seed, 0, LARGEST_SEED)
     if is_digits(data):
         return _digits(seed, limit, test_limit)
     kind = _kind(data)
@@ -143,7 +148,7 @@ def _kind(data: Any) -> str:
 def _digits(seed: int, limit: int | None, test_limit: int | None) -> Sources:
     return Sources(
         Kept(DigitScenes(limit or DIGIT_SCENES, seed=seed)),
-        Kept(DigitScenes(WATCHING_SCENES, split="test", seed=_WATCHING_SEED)),
+        Kept(DigitScenes(WATCHING_SCENES, seed=_WATCHING_SEED)),
         DigitScenes(test_limit or TEST_SCENES, split="test", seed=_TEST_SEED),
         True,
         Preparation(64, mode="none", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
@@ -192,7 +197,7 @@ def _spread(dataset: SceneDataset, limit: int | None) -> SceneDataset:
 def _several(kind: str, train: SceneDataset) -> bool:
     if kind in ("imagenet-boxes", "cub"):  # one by definition; told without reading any file
         return False
-    return any(len(train.labels_of(index)) > 1 for index in range(len(train)))
+    return any(len(train.labels_of(index)) != 1 for index in range(len(train)))
 
 
 def _imagenet(root: Path) -> tuple[SceneDataset, SceneDataset]:

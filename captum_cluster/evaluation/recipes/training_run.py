@@ -17,24 +17,22 @@ from captum_cluster import __version__
 from captum_cluster._extras import require
 from captum_cluster.evaluation.output import check_directory
 from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
-from captum_cluster.evaluation.recipes.course import Course
+from captum_cluster.evaluation.recipes.course import Course, DivergedError
 from captum_cluster.evaluation.recipes.judging import judge
 from captum_cluster.evaluation.recipes.networks import HIERARCHY, Builder, save_network
 from captum_cluster.evaluation.recipes.recipes import RECIPES, level_sizes
 from captum_cluster.evaluation.recipes.report import TrainingReport
 from captum_cluster.evaluation.recipes.rounds import ASSIGNMENTS
+from captum_cluster.evaluation.recipes.run_settings import chosen_settings
 from captum_cluster.evaluation.recipes.scores import classifier_scores
-from captum_cluster.evaluation.recipes.sources import Sources, is_digits, open_sources
+from captum_cluster.evaluation.recipes.sources import Sources, open_sources
 from captum_cluster.evaluation.recipes.workshop import Outcome, Say, Workshop
 from captum_cluster.evaluation.running.fingerprint import describe_dataset, enter, state_digest
 from captum_cluster.training import TrainingSettings
-from captum_cluster.training.settings import preset
 
-PHOTOGRAPHS = TrainingSettings(lr=1e-3, top_share=0.25, image_size=224)
-"""The preset "small" for photographs: the last quarter of the layers (layer4 of a ResNet-18)."""
-
-_OVERRIDES = ("epochs", "batch_size", "lr", "top_share")
 _TRAININGS, _MAPS = "training", "maps"
+_OF_JUDGING = ("metrics", "map", "rest", "test_limit", "devices", "accelerator")
+"""What may change in an ``output``: the networks do not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,9 @@ def train(
     """Train a baseline and a recipe's network, and compare their maps on images not seen.
 
     A training that was broken off goes on after its last whole epoch when it is started again with
-    the same ``output``, and gives the same networks; one that is done gives its report again.
+    the same ``output``, and gives the same networks; one that is done gives its report again. What
+    changes the judging alone (``metrics``, ``map``, ``rest``, ``test_limit``) or the machine
+    (``devices``, ``accelerator``) may be another then: the maps are judged again.
 
     Args:
         recipe: "baseline"; "sub-category" (SC-CAM); "class-grouping" (multi-level CAM of
@@ -101,6 +101,7 @@ def train(
         TypeError: An option of a wrong type, or that there is not.
         ValueError: An option outside its range; data, backbone or weights that do not fit; or an
             ``output`` that holds another training: the message says what differs.
+        RuntimeError: A training diverged: weights or outputs are no longer finite.
         OSError: Images or weights cannot be read, or results not written.
         ImportError: Lightning is not installed.
 
@@ -142,42 +143,29 @@ def run_training(
     course = Course(directory / _TRAININGS, config, settings, sources, progress=progress and first)
     tell = say if first else lambda text: None
     shop = Workshop(directory, config, settings, sources, course, builder, first, tell)
-    outcome = RECIPES[config.recipe](shop)
+    try:
+        outcome = RECIPES[config.recipe](shop)
+    except DivergedError:
+        if first and not any(course.directory.glob("*.pt")):  # free for another learning rate
+            (directory / "run.json").unlink(missing_ok=True)
+        raise
     if not first:
         return None
     return _judged(shop, outcome, progress)
 
 
-def chosen_settings(config: TrainingConfig) -> TrainingSettings:
-    """Return the settings of a run: its preset's, with what it says itself.
-
-    Example:
-        >>> chosen_settings(TrainingConfig("baseline", epochs=2)).epochs
-        2
-    """
-    photographs = config.preset == "small" and not is_digits(config.data)
-    settings = PHOTOGRAPHS if photographs else preset(config.preset, config.recipe)
-    given = {name: getattr(config, name) for name in _OVERRIDES}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if config.chosen_backbone == DIGIT_NET or config.weights == "none":
-        chosen.setdefault("top_share", 1.0)  # what begins at random is trained as a whole
-    if "epochs" in chosen:
-        chosen["head_epochs"] = min(settings.head_epochs, chosen["epochs"])
-    return dataclasses.replace(settings, **chosen)
-
-
 def _facts(
     config: TrainingConfig, settings: TrainingSettings, sources: Sources, builder: Builder
 ) -> dict[str, Any]:
-    """Return all that the networks and the report depend on."""
+    """Return all that the networks depend on."""
     network = builder.classifier(len(sources.classes), seed=config.seed)
+    own = {name: one for name, one in config.to_dict().items() if name not in _OF_JUDGING}
     return {
         "captum_cluster": __version__,
-        **config.to_dict(),
+        **own,
         "settings": dataclasses.asdict(settings),
         "train": describe_dataset(sources.train),
         "watching": describe_dataset(sources.watching),
-        "test": describe_dataset(sources.test),
         "model": {"class": type(network).__name__, "state": state_digest(network)},
     }
 

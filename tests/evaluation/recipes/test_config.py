@@ -1,9 +1,12 @@
 """What a training is described by, in Python and as a file."""
 
+import dataclasses
+
 import pytest
 import yaml
 
 from captum_cluster.evaluation.recipes import TrainingConfig
+from captum_cluster.training import PRESETS
 
 
 def test_a_config_survives_its_file(tmp_path):
@@ -39,13 +42,15 @@ def test_kernel_usage_is_the_recipes_or_an_option_of_every_other():
     ("options", "error", "message"),
     [
         ({"recipe": "better"}, ValueError, "recipe to be one of 'baseline', 'sub-category'"),
-        ({"preset": "large"}, ValueError, "preset to be one of 'small', 'paper', but got 'large'"),
+        ({"preset": "large"}, ValueError, "preset to be one of 'small', 'paper', .*'last-layer'"),
         ({"hierarchy": "drawn"}, ValueError, "hierarchy to be one of 'from-weights', 'fit'"),
         ({"rest": "none"}, ValueError, "rest to be one of 'present', 'groupmates', 'all'"),
         ({"restart": 1}, TypeError, "restart to be True or False"),
         ({"data": 3}, TypeError, "data to be text"),
         ({"weights": None}, TypeError, "weights to be text"),
-        ({"seed": -1}, ValueError, "seed to be an integer of at least 0, but got -1"),
+        ({"seed": -1}, ValueError, "seed to be an integer from 0 to 4294967295, but got -1"),
+        ({"seed": 2**32}, ValueError, "seed to be an integer from 0 to 4294967295, but got 4294"),
+        ({"map": "mean"}, ValueError, "map to be one of 'parent', 'sub_max', but got 'mean'"),
         ({"epochs": 0}, ValueError, "epochs to be an integer of at least 1"),
         ({"rounds": None}, TypeError, "rounds to be an integer of at least 1"),
         ({"n_sub_categories": 0}, ValueError, "n_sub_categories to be an integer of at least 1"),
@@ -65,6 +70,43 @@ def test_kernel_usage_is_the_recipes_or_an_option_of_every_other():
 def test_options_are_checked(options, error, message):
     with pytest.raises(error, match=message):
         TrainingConfig(**{"recipe": "class-grouping", **options})
+
+
+OF_RECIPES = {
+    "sub-category": {
+        "rounds": 2,
+        "n_sub_categories": 5,
+        "sub_weight": 1.0,
+        "restart": False,
+        "map": "sub_max",
+    },
+    "class-grouping": {
+        "sizes": [3],
+        "hierarchy": "fit",
+        "branches": 1,
+        "orthogonality": 0.0,
+        "rest": "all",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(owner, name) for owner, own in OF_RECIPES.items() for name in own]
+)
+def test_options_of_another_recipe_are_refused(owner, name):
+    value = OF_RECIPES[owner][name]
+    assert getattr(TrainingConfig(owner, **{name: value}), name) == value
+    default = {one.name: one.default for one in dataclasses.fields(TrainingConfig)}[name]
+    for recipe in {"baseline", "kernel-usage", *OF_RECIPES} - {owner}:
+        message = f"{name} to be left out with the recipe '{recipe}': it belongs to '{owner}', but"
+        with pytest.raises(ValueError, match=message):
+            TrainingConfig(recipe, **{name: value})
+        TrainingConfig(recipe, **{name: default})
+
+
+@pytest.mark.parametrize("name", ["small", "paper", *PRESETS])
+def test_presets_have_names(name):
+    assert TrainingConfig("baseline", preset=name).preset == name
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,28 @@ def test_judged_again_it_is_the_same_report(judged):
     assert (folder / "baseline" / "records-0.jsonl").read_text() == records
 
 
-def test_another_network_is_refused(judged):
-    folder, sources, networks, _ = judged
-    other = [Judged("baseline", network(5), ("cam",)), *networks[1:]]
-    with pytest.raises(ValueError, match="holds another .*model: state"):
-        judge(other, sources, folder, metrics=["energy"], progress=False)
+def test_what_has_changed_is_judged_anew(tmp_path):
+    sources = open_sources("digits", limit=1, test_limit=3)
+
+    def judged(networks, metrics=("energy",), sources=sources):
+        report = judge(networks, sources, tmp_path, metrics=list(metrics), progress=False)
+        alone = judge(
+            networks, sources, tmp_path / "alone" / str(len(list(tmp_path.glob("alone/*")))),
+            metrics=list(metrics), progress=False,
+        )  # fmt: skip
+        assert report.to_dict()["values"] == alone.to_dict()["values"]
+        return report
+
+    def written():
+        return [(tmp_path / name / "records-0.jsonl").read_text() for name in ("a", "b")]
+
+    networks = [Judged("a", network(0), ("cam",)), Judged("b", network(1), ("cam",))]
+    judged(networks)
+    first = written()
+    judged([Judged("a", network(5), ("cam",)), networks[1]])
+    assert [now == then for now, then in zip(written(), first, strict=True)] == [False, True]
+    report = judged(networks, ["energy", "object-iou"])
+    assert {value.name for value in report.values} >= {"energy", "object-iou"}
+    judged([networks[0], Judged("b", networks[1].network, ("grad-cam",))])
+    report = judged(networks, sources=open_sources("digits", limit=1, test_limit=2))
+    assert report.images == 2

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from captum_cluster.evaluation.recipes import TrainingConfig, load_network
+from captum_cluster.evaluation.recipes import TrainingConfig, load_network, sub_max_cam
 from captum_cluster.evaluation.recipes.networks import Builder, add_sub_head, save_network
+from captum_cluster.evaluation.recipes.pictures import head_weight
 from captum_cluster.training import GapClassifier, KernelUsageLinear, SubCategoryHead
 
 
@@ -100,3 +101,38 @@ def test_files_that_are_no_network(tmp_path):
         load_network(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"config\.yaml"):
         load_network(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("regularised", [False, True])
+def test_the_further_head_is_regularised_as_it_was_trained(tmp_path, regularised):
+    config = TrainingConfig("sub-category", kernel_usage=regularised)
+    network = Builder(config).classifier(4, seed=0).eval()
+    trained = SubCategoryHead(64, 4, 3, kernel_usage=regularised)
+    trained.reset(0)
+    add_sub_head(network, trained.state_dict(), 3)
+    config.save(tmp_path)
+    save_network(network, tmp_path / "network.pt")
+    features = torch.rand(2, 64)
+    for one in (network, load_network(tmp_path)):
+        assert torch.equal(one.sub_category_head(features), trained(features))
+        assert torch.equal(head_weight(one.sub_category_head), trained.effective_weight)
+        maps, rows = one.maps(torch.ones(1, 3, 64, 64)), trained.effective_weight[3:6]
+        slow = torch.stack([sum(w * m for w, m in zip(row, maps[0], strict=True)) for row in rows])
+        found = sub_max_cam(one, one.body, torch.ones(1, 3, 64, 64), 1)[0, 0]
+        torch.testing.assert_close(found, slow.relu().amax(dim=0), rtol=1e-4, atol=1e-6)
+
+
+def test_the_maximum_over_sub_categories_wants_sub_categories():
+    network = Builder(TrainingConfig("baseline")).classifier(4, seed=0)
+    with pytest.raises(TypeError, match=r"model to have maps and sub_category_head, but got Gap"):
+        sub_max_cam(network, network.body, torch.rand(1, 3, 64, 64), 0)
+
+
+def test_branches_are_known_by_their_tensors(tmp_path):
+    config = TrainingConfig("class-grouping")
+    network = Builder(config).branched(4, seed=0).eval()
+    config.save(tmp_path)
+    save_network(network, tmp_path / "any-name.pt")
+    found = load_network(tmp_path, "any-name")
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(found(image), network(image))

@@ -1,45 +1,19 @@
 """Each recipe from the images to the report, on a few digit scenes."""
 
 import json
-import random
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import nn
 
-from captum_cluster.evaluation.recipes import load_network, training_run
-from captum_cluster.evaluation.recipes.course import Course
+from captum_cluster.evaluation.recipes import load_network, sub_max_cam
 from captum_cluster.evaluation.recipes.judging import Judged
 from captum_cluster.evaluation.recipes.recipes import level_sizes
-from captum_cluster.evaluation.recipes.rounds import sub_max_cam
 from captum_cluster.training import KernelUsageLinear, MultiLevelNetwork, TwoBranch
-from tests.evaluation.recipes.tiny import train_tiny
-
-OPTIONS = {
-    "baseline": {},
-    "sub-category": {"rounds": 2, "n_sub_categories": 3},
-    "class-grouping": {"sizes": [4]},
-    "kernel-usage": {},
-}
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Give the run of each recipe, made when it is first asked for."""
-    made = {}
-
-    def run(recipe):
-        if recipe not in made:
-            folder = tmp_path_factory.mktemp(recipe)
-            made[recipe] = train_tiny(recipe, folder, **OPTIONS[recipe])
-        return made[recipe]
-
-    return run
-
-
-IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+from tests.evaluation.recipes.tiny import IMAGES, OPTIONS, train_tiny
 
 
 @pytest.mark.parametrize(
@@ -49,7 +23,7 @@ IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         (
             "sub-category",
             ["baseline", "round 1", "round 2"],
-            ["baseline: cam", "round 1: cam", "round 2: cam", "round 2: sub-max"],
+            ["baseline: cam", "round 1: cam", "round 1: sub-max", "round 2: sub-max"],
             ["round-1.pt", "network.pt", "assignments.npz", "figures/sub-categories.png"],
         ),
         (
@@ -168,95 +142,24 @@ def test_branches_alone(tmp_path):
     assert not (tmp_path / "hierarchy.json").exists()
 
 
-def test_started_again_it_gives_its_report_without_training(runs, monkeypatch):
-    run = runs("class-grouping")
-
-    def trained(*arguments, **options):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(Course, "fit", trained)
-    said = []
-    again = train_tiny("class-grouping", run.output, sizes=[4], say=said.append)
-    assert again.report.to_dict() == run.report.to_dict()
-    assert torch.equal(again.network(IMAGES), run.network(IMAGES))
-    assert not [text for text in said if "Training" in text]
+@pytest.fixture(scope="module")
+def one_class(tmp_path_factory):
+    """A folder of pictures of one class."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "cat").mkdir()
+    for number in range(20):
+        Image.new("RGB", (32, 32), (12 * number, 0, 99)).save(folder / "cat" / f"{number}.png")
+    return f"folder:{folder}"
 
 
-def test_another_training_is_refused(runs):
-    run = runs("baseline")
-    before = (run.output / "config.yaml").read_text()
-    with pytest.raises(ValueError, match=r"holds another \(seed: 0 there, 1 here; .*train"):
-        train_tiny("baseline", run.output, seed=1)
-    with pytest.raises(ValueError, match='recipe: "baseline" there, "kernel-usage" here'):
-        train_tiny("kernel-usage", run.output)
-    assert (run.output / "config.yaml").read_text() == before
-
-
-def test_a_training_that_was_broken_off_goes_on(tmp_path, monkeypatch):
-    from captum_cluster.training import EpochSeed
-
-    whole = train_tiny("baseline", tmp_path / "whole", epochs=3)
-    begin = EpochSeed.on_train_epoch_start
-
-    def cut(self, trainer, module):
-        if trainer.current_epoch == 2:
-            raise RuntimeError("power cut")
-        begin(self, trainer, module)
-
-    monkeypatch.setattr(EpochSeed, "on_train_epoch_start", cut)
-    with pytest.raises(RuntimeError, match="power cut"):
-        train_tiny("baseline", tmp_path / "cut", epochs=3)
-    assert not (tmp_path / "cut" / "baseline.pt").exists()
-    epochs = []
-
-    def seen(self, trainer, module):
-        epochs.append(trainer.current_epoch)
-        begin(self, trainer, module)
-
-    monkeypatch.setattr(EpochSeed, "on_train_epoch_start", seen)
-    rest = train_tiny("baseline", tmp_path / "cut", epochs=3)
-    assert epochs == [2]
-    assert torch.equal(rest.baseline(IMAGES), whole.baseline(IMAGES))
-
-
-def test_the_random_states_are_left_as_they_were(tmp_path):
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    wanted = random.random(), np.random.rand(), torch.rand(1)
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    train_tiny("baseline", tmp_path)
-    assert (random.random(), np.random.rand(), torch.rand(1)) == wanted
-
-
-def test_an_interruption_is_not_the_end(tmp_path, monkeypatch):
-    def interrupted(self, *arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training_run, "classifier_scores", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_tiny("baseline", tmp_path)
-    monkeypatch.undo()
-    assert train_tiny("baseline", tmp_path).page.is_file()
-
-
-def test_without_lightning(tmp_path, monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
-    with pytest.raises(ImportError, match=r"pip install 'captum-cluster\[train\]'"):
-        train_tiny("baseline", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_sizes_that_do_not_fit_the_labels(tmp_path):
-    with pytest.raises(ValueError, match=r"sizes to be an integer from 1 to .*labels \(10\)"):
-        train_tiny("class-grouping", tmp_path / "out", sizes=[11], branches=1)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_backbone_that_is_none(tmp_path):
-    with pytest.raises(ValueError, match="backbone to be a classification .*'resnet18'"):
-        train_tiny("baseline", tmp_path / "out", backbone="resnet1", weights="none")
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("recipe", list(OPTIONS))
+def test_data_of_one_label(recipe, one_class, tmp_path):
+    options = {"backbone": "digit-net", "size": 32, "metrics": ["average-drop"]}
+    given = {**OPTIONS[recipe], **options, **({"sizes": [1]} if "group" in recipe else {})}
+    run = train_tiny(recipe, tmp_path, data=one_class, **given)
+    assert run.report.scores["baseline"].f1 == 1
+    assert run.report.maps.values[0].name == "average-drop"
+    assert run.page.is_file()
 
 
 @pytest.mark.parametrize(

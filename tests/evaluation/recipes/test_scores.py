@@ -63,6 +63,32 @@ def test_one_label_in_each_image():
     assert found.to_dict()["f2"] == pytest.approx((5 / 6 + 5 / 9) / 2)
 
 
+def test_an_image_without_its_label_is_no_image_of_the_first():
+    # Said to be "a" and of no class: wrong for "a", which no image has, and nothing for others.
+    found = classifier_scores(
+        Answer(),
+        Told([[0.9, 0.1, 0.1], [0.1, 0.8, 0.1]], [[0, 0, 0], [0, 1, 0]]),
+        PLAIN,
+        several=False,
+    )
+    assert found.to_dict() == {"f1": 0.5, "f2": 0.5, "average_precision": 1.0}
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_one_label(several):
+    class One(Told):
+        def __init__(self):
+            super().__init__([[0.9, 0, 0], [0.8, 0, 0]], [[1], [1]])
+            self.classes = ["a"]
+
+    network = nn.Sequential(Answer(), nn.Linear(3, 1, bias=False))
+    nn.init.constant_(network[1].weight, 0)
+    with torch.no_grad():
+        network[1].weight[0, 0] = 1
+    found = classifier_scores(network, One(), PLAIN, several=several)
+    assert found.to_dict() == {"f1": 1, "f2": 1, "average_precision": 1}
+
+
 def test_the_network_is_left_as_it_was():
     network = nn.Sequential(nn.Dropout(0.9), Answer()).train()
     told = Told([[0.9, 0.1, 0.1]] * 40, [[1, 0, 0]] * 40)

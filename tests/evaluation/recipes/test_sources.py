@@ -23,12 +23,28 @@ def test_digits_learn_from_other_digits_than_those_judged():
     sources = open_sources("digits", seed=3, limit=5, test_limit=4)
     assert names(sources.train) == {f"train-3-{number}" for number in range(5)}
     assert names(sources.test) == {f"test-12-{number}" for number in range(4)}
-    assert not names(sources.watching) & names(sources.test)
+    assert all(name.startswith("train-4294967296-") for name in names(sources.watching))
     assert (sources.several, sources.preparation.mode) == (True, "none")
     assert sources.test[0].masks is not None
     other = open_sources("digits", seed=4, limit=5, test_limit=4)
     assert names(other.test) == names(sources.test)
     assert not names(other.train) & names(sources.train)
+    assert names(other.watching) == names(sources.watching)
+    with pytest.raises(ValueError, match="seed to be an integer from 0 to 4294967295"):
+        open_sources("digits", seed=2**32)  # the scenes that watch
+
+
+@pytest.mark.parametrize(
+    ("tags", "several"),
+    [(["a", "b"] * 5, False), (["a", ""] * 5, True), (["a", "a b"] * 5, True)],
+    ids=["one each", "one or none", "one or two"],
+)
+def test_images_have_several_labels_where_some_has_not_exactly_one(tags, several, tmp_path):
+    pictures(tmp_path, ["all"], 10)
+    lines = [f"all/{number}.png,{tag}" for number, tag in enumerate(tags)]
+    (tmp_path / "tags.csv").write_text("\n".join(["image_name,tags", *lines]) + "\n")
+    sources = open_sources(f"tags:{tmp_path},{tmp_path / 'tags.csv'}")
+    assert sources.several == several
 
 
 def test_a_plain_folder_is_shared_once_for_all_seeds(tmp_path):

@@ -1,55 +1,205 @@
-"""The settings of a run, and runs of several processes."""
+"""Runs that are started again, broken off, or made by several processes."""
 
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 
-from captum_cluster.evaluation.recipes import TrainingConfig, load_network
-from captum_cluster.evaluation.recipes.training_run import chosen_settings
+from captum_cluster.evaluation.recipes import load_network, training_run
+from captum_cluster.evaluation.recipes.course import Course
+from tests.evaluation.recipes.tiny import IMAGES, OPTIONS, train_tiny
 
 SCRIPT = Path(__file__).with_name("train_script.py")
 
 
-def test_the_small_preset_is_that_of_the_data():
-    digits = chosen_settings(TrainingConfig("baseline"))
-    photographs = chosen_settings(TrainingConfig("baseline", "voc:x"))
-    assert (digits.lr, digits.top_share, digits.image_size) == (0.01, 1.0, None)
-    assert (photographs.lr, photographs.top_share, photographs.image_size) == (1e-3, 0.25, 224)
+def test_started_again_it_gives_its_report_without_training(runs, monkeypatch):
+    run = runs("class-grouping")
+
+    def trained(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Course, "fit", trained)
+    said = []
+    again = train_tiny("class-grouping", run.output, sizes=[4], say=said.append)
+    assert again.report.to_dict() == run.report.to_dict()
+    assert torch.equal(again.network(IMAGES), run.network(IMAGES))
+    assert not [text for text in said if "Training" in text]
+
+
+def test_another_training_is_refused(runs):
+    run = runs("baseline")
+    before = (run.output / "config.yaml").read_text()
+    with pytest.raises(ValueError, match=r"holds another \(seed: 0 there, 1 here; .*train"):
+        train_tiny("baseline", run.output, seed=1)
+    with pytest.raises(ValueError, match='recipe: "baseline" there, "kernel-usage" here'):
+        train_tiny("kernel-usage", run.output)
+    assert (run.output / "config.yaml").read_text() == before
+
+
+def cut_at(epoch, monkeypatch):
+    """Let the power fail at the beginning of an epoch; return the list of the epochs begun."""
+    from captum_cluster.training import EpochSeed
+
+    begun, begin = [], EpochSeed.on_train_epoch_start
+
+    def start(self, trainer, module):
+        if trainer.current_epoch == epoch:
+            raise RuntimeError("power cut")
+        begun.append(trainer.current_epoch)
+        begin(self, trainer, module)
+
+    monkeypatch.setattr(EpochSeed, "on_train_epoch_start", start)
+    return begun
 
 
 @pytest.mark.parametrize(
-    ("recipe", "epochs", "size"),
+    ("recipe", "options", "epoch"),
     [
-        ("baseline", 61, 224),
-        ("sub-category", 61, 224),
-        ("class-grouping", 100, 224),
-        ("kernel-usage", 110, 512),
+        ("baseline", {"epochs": 3}, 2),
+        ("sub-category", {"epochs": 2, "rounds": 1, "n_sub_categories": 2}, 3),
     ],
+    ids=["baseline", "sub-category"],
 )
-def test_the_papers_presets(recipe, epochs, size):
-    found = chosen_settings(TrainingConfig(recipe, "voc:x", preset="paper"))
-    assert (found.epochs, found.image_size) == (epochs, size)
+def test_a_training_that_was_broken_off_goes_on(recipe, options, epoch, tmp_path, monkeypatch):
+    whole = train_tiny(recipe, tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        cut_at(epoch, patch)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train_tiny(recipe, tmp_path / "cut", **options)
+    assert not (tmp_path / "cut" / "baseline.pt").exists()
+    # What the networks do not depend on may be another now.
+    begun = cut_at(-1, monkeypatch)
+    rest = train_tiny(recipe, tmp_path / "cut", **options, test_limit=2, accelerator="cpu")
+    assert begun == [epoch]
+    for name, network in whole.networks.items():
+        found = rest.networks[name].state_dict()
+        assert all(torch.equal(one, found[key]) for key, one in network.state_dict().items())
 
 
-def test_what_is_given_goes_before_the_preset():
-    config = TrainingConfig(
-        "kernel-usage", "voc:x", preset="paper", epochs=10, lr=0.5, batch_size=4, top_share=0.1
+def test_checkpoints_hold_the_network_once(runs):
+    folder = runs("sub-category").output / "training" / "sub-category"
+    saved = torch.load(folder / "last.ckpt", weights_only=False)
+    held = sum(
+        one.numel()
+        for state in saved["callbacks"].values()
+        for one in tensors(state)
+        if one.is_floating_point()
     )
-    found = chosen_settings(config)
-    assert (found.epochs, found.lr, found.batch_size, found.top_share) == (10, 0.5, 4, 0.1)
-    assert found.head_epochs == 10
+    assert held < sum(one.numel() for one in saved["state_dict"].values())
+    names = {path.name for path in (folder / "rounds").iterdir()}
+    assert names == {"initial.pt", "round-0.pt", "round-1.pt", "round-2.pt"}
 
 
-def test_random_weights_are_trained_as_a_whole():
-    config = TrainingConfig("baseline", "voc:x", weights="none")
-    assert chosen_settings(config).top_share == 1.0
-    kept = TrainingConfig("baseline", "voc:x", weights="none", top_share=0.5)
-    assert chosen_settings(kept).top_share == 0.5
+def tensors(value):
+    """Return all tensors in nested dicts and lists."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value
+    nested = isinstance(value, (dict, list, tuple))
+    return [one for part in inner for one in tensors(part)] if nested else []
+
+
+def test_what_the_networks_do_not_depend_on_may_change(runs, tmp_path, monkeypatch):
+    first = runs("sub-category")
+    folder = shutil.copytree(first.output, tmp_path / "copy")
+    options = OPTIONS["sub-category"]
+
+    def trained(*arguments, **other):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Course, "fit", trained)
+    changed = {"metrics": ["object-iou"], "test_limit": 2, "map": "sub_max", "accelerator": "cpu"}
+    again = train_tiny("sub-category", folder, **options, **changed)
+    assert (first.report.main, again.report.main) == ("round 2: cam", "round 2: sub-max")
+    assert {value.name for value in again.report.maps.values} == {"object-iou"}
+    assert again.report.maps.images == 2
+    assert torch.equal(again.network(IMAGES), first.network(IMAGES))
+    assert yaml.safe_load((folder / "config.yaml").read_text())["map"] == "sub_max"
+    with pytest.raises(ValueError, match=r"holds another \(n_sub_categories: 3 there, 4 here\)"):
+        train_tiny("sub-category", folder, rounds=2, n_sub_categories=4)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"), [("baseline", {}), ("sub-category", {"rounds": 1, "epochs": 2})]
+)
+def test_a_training_that_diverges(recipe, options, tmp_path):
+    with pytest.raises(
+        RuntimeError,
+        match="Expected the training .*lower --lr, now 1e.30.*: the training diverged",
+    ):
+        train_tiny(recipe, tmp_path, lr=1e30, **options)
+    assert not list((tmp_path / "training").glob("*.pt"))
+    assert not list((tmp_path / "training").rglob("*.ckpt"))
+    run = train_tiny(recipe, tmp_path, **options)  # from the beginning, with a smaller rate
+    assert all(torch.isfinite(network(IMAGES)).all() for network in run.networks.values())
+
+
+def test_a_later_training_that_diverges_leaves_the_others(tmp_path, monkeypatch):
+    fit = Course.fit
+
+    def diverging(self, name, module, **others):
+        if name == "branches":
+            with torch.no_grad():
+                module.network.branches[1].parent_head.weight.fill_(float("nan"))
+        fit(self, name, module, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Course, "fit", diverging)
+        with pytest.raises(RuntimeError, match="the training 'branches' to keep weights and"):
+            train_tiny("class-grouping", tmp_path, sizes=[])
+    assert (tmp_path / "training" / "baseline.pt").is_file()
+    assert not (tmp_path / "training" / "branches").exists()
+    said = []
+    train_tiny("class-grouping", tmp_path, sizes=[], say=said.append)
+    assert [text for text in said if "Training" in text] == ["Training: branches"]
+
+
+def test_the_random_states_are_left_as_they_were(tmp_path):
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    wanted = random.random(), np.random.rand(), torch.rand(1)
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    train_tiny("baseline", tmp_path)
+    assert (random.random(), np.random.rand(), torch.rand(1)) == wanted
+
+
+def test_an_interruption_is_not_the_end(tmp_path, monkeypatch):
+    def interrupted(self, *arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run, "classifier_scores", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny("baseline", tmp_path)
+    monkeypatch.undo()
+    assert train_tiny("baseline", tmp_path).page.is_file()
+
+
+def test_without_lightning(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    with pytest.raises(ImportError, match=r"pip install 'captum-cluster\[train\]'"):
+        train_tiny("baseline", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sizes_that_do_not_fit_the_labels(tmp_path):
+    with pytest.raises(ValueError, match=r"sizes to be an integer from 1 to .*labels \(10\)"):
+        train_tiny("class-grouping", tmp_path / "out", sizes=[11], branches=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_backbone_that_is_none(tmp_path):
+    with pytest.raises(ValueError, match="backbone to be a classification .*'resnet18'"):
+        train_tiny("baseline", tmp_path / "out", backbone="resnet1", weights="none")
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_processes(tmp_path):

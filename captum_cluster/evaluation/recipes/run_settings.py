@@ -1,0 +1,52 @@
+"""How the networks of a run are trained: its preset's settings, with what it says itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from captum_cluster._checks import expected
+from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
+from captum_cluster.evaluation.recipes.sources import is_digits
+from captum_cluster.training import TrainingSettings
+from captum_cluster.training.settings import preset
+
+PHOTOGRAPHS = TrainingSettings(lr=1e-3, top_share=0.25, image_size=224)
+"""The preset "small" for photographs: the last quarter of the layers (layer4 of a ResNet-18)."""
+
+_OVERRIDES = ("epochs", "batch_size", "lr", "top_share")
+
+
+def chosen_settings(config: TrainingConfig) -> TrainingSettings:
+    """Return the settings of a run: its preset's, with what it says itself.
+
+    With another number of epochs, those of the head alone change in proportion. What begins at
+    random is trained as a whole from the beginning.
+
+    Raises:
+        ValueError: The preset does not go with the recipe.
+
+    Example:
+        >>> chosen_settings(TrainingConfig("baseline", epochs=2)).epochs
+        2
+    """
+    photographs = config.preset == "small" and not is_digits(config.data)
+    settings = PHOTOGRAPHS if photographs else preset(config.preset, config.recipe)
+    given = {name: getattr(config, name) for name in _OVERRIDES}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    epochs = chosen.get("epochs", settings.epochs)
+    chosen["head_epochs"] = round(settings.head_epochs * epochs / settings.epochs)
+    at_random = config.chosen_backbone == DIGIT_NET or config.weights == "none"
+    if at_random and config.top_share is None:
+        chosen.update(top_share=1.0, head_epochs=0)
+    found = dataclasses.replace(settings, **chosen)
+    if config.recipe == "sub-category":
+        _check_rounds(config, found)
+    return found
+
+
+def _check_rounds(config: TrainingConfig, settings: TrainingSettings) -> None:
+    """Refuse settings that do not leave each round its epochs and its weights."""
+    for name in ("head_epochs", "early_stop", "restore_best"):
+        if getattr(settings, name):
+            what = f"one without {name}, for rounds of sub-categories"
+            raise ValueError(expected("preset", what, repr(config.preset)))
