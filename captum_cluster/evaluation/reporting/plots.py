@@ -6,7 +6,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _LINES = ("-", "--", ":", "-.")
 _FINE_DECADES = 3
+_LINE = 0.19  # inches of a name in a legend
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 # Stand for the page's colour of text and of faint lines, and are replaced in the SVG.
 _INK, _FAINT = "#010203", "#040506"
@@ -105,7 +106,7 @@ def _looks(report: Report) -> dict[str, _Look]:
 
 def _curves(report: Report) -> Figure:
     """Return the charts of the mean curves beside each other."""
-    figure, both = _axes(9.2, 3.3, 2)
+    figure, both = _axes(9.2, _room(3.3, report.methods), 2)
     lines = {}
     for axes, kind in zip(both, ("deletion", "insertion"), strict=True):
         for method, look in _looks(report).items():
@@ -132,7 +133,7 @@ def _points(report: Report, value: Value) -> dict[str, tuple[float, Estimate]]:
 
 def _costs(report: Report, value: Value, points: Mapping[str, tuple[float, Estimate]]) -> Figure:
     """Return the chart of forward passes against one value."""
-    figure, (axes,) = _axes(7.0, 3.6, 1)
+    figure, (axes,) = _axes(7.0, _room(3.6, points), 1)
     looks, handles = _looks(report), {}
     for method, (forwards, one) in points.items():
         look = looks[method]
@@ -181,6 +182,11 @@ def _axes(width: float, height: float, count: int) -> tuple[Figure, list[Axes]]:
             axes.grid(visible=True)
             axes.set_axisbelow(True)
     return figure, found
+
+
+def _room(height: float, names: Collection[str]) -> float:
+    """Return a height in inches, more where the names would not fit below each other."""
+    return max(height, 0.3 + _LINE * len(names))
 
 
 def _legend(figure: Figure, handles: Mapping[str, Line2D]) -> None:

@@ -103,6 +103,21 @@ def test_two_dozen_methods_look_different(tmp_path):
     assert len({(one.color, one.marker) for one in looks}) == 24
 
 
+@pytest.mark.parametrize("count", [2, 24, 40])
+def test_every_name_stands_inside_the_chart(tmp_path, count):
+    found = report(tmp_path, [f"m{number:02}" for number in range(count)], **CURVES)
+    for svg in (curve_plot(found), cost_plot(found)):
+        root = ET.fromstring(svg)
+        _, _, _, height = map(float, root.attrib["viewBox"].split())
+        named = [
+            float(one.attrib["y"])
+            for one in root.iter("{http://www.w3.org/2000/svg}text")
+            if re.fullmatch(r" m\d\d", one.text or "")
+        ]
+        assert len(named) == count
+        assert 9 < min(named) < max(named) < height
+
+
 @pytest.mark.parametrize(
     "forwards", [(1,), (7, 7), (7, 9), (3.5, 4), (11, 60), (1, 513), (1, 4000)]
 )
