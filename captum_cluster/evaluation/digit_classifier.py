@@ -185,10 +185,25 @@ def _own_random_state(seed: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread: at scenes this small several wait for each other.
+
+    On a machine whose cores are busy, six times as long.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _draw(dataset: DigitScenes, progress: bool) -> tuple[Tensor, Tensor]:
     """Return all images (M,3,H,W) and labels (M,L) as float: drawn once, seen in each epoch."""
     numbers = tqdm(range(len(dataset)), "Drawing digit scenes", disable=not progress)
-    images, labels, _ = collate_scenes([dataset[number] for number in numbers])
+    with _one_thread():
+        images, labels, _ = collate_scenes([dataset[number] for number in numbers])
     return images.contiguous(memory_format=torch.channels_last), labels.float()
 
 

@@ -84,6 +84,32 @@ def test_training_is_determined_by_the_seed_and_leaves_the_random_state():
     assert not same_weights(first, train_digit_net(seed=1, scenes=64, epochs=1, progress=False))
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_scenes_are_drawn_by_one_thread_alone(fails, monkeypatch):
+    seen = []
+
+    class Watched(DigitScenes):
+        def _scene(self, index):
+            seen.append(torch.get_num_threads())
+            if fails:
+                raise OSError("no scene")
+            return super()._scene(index)
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(digit_classifier, "DigitScenes", Watched)
+    torch.set_num_threads(2)
+    try:
+        if fails:
+            with pytest.raises(OSError, match="no scene"):
+                train_digit_net(scenes=32, epochs=1, progress=False)
+        else:
+            train_digit_net(scenes=32, epochs=1, progress=False)
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_training_changes_the_weights_and_the_batch_statistics():
     trained = train_digit_net(scenes=64, epochs=1, progress=False)
     with digit_classifier._own_random_state(0):
