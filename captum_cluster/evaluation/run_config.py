@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import yaml
-
-from captum_cluster._checks import check_choice, describe, expected
+from captum_cluster._checks import check_choice
 from captum_cluster.data import Preparation, open_dataset
+from captum_cluster.evaluation.config_file import FileConfig
 from captum_cluster.evaluation.digit_classifier import load_digit_net
 from captum_cluster.evaluation.models import load_model
-from captum_cluster.evaluation.output import check_directory, staged
+from captum_cluster.evaluation.output import check_directory
 from captum_cluster.evaluation.reporting.report import Report
 from captum_cluster.evaluation.runner import evaluate, squashed
 from captum_cluster.evaluation.running.entries import method_entries
@@ -23,11 +20,10 @@ from captum_cluster.evaluation.running.measures import choose_metrics
 
 DIGIT_NET = "digit-net"
 MODES = ("squash", "center-crop", "none")
-_NAME = "config.yaml"
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(FileConfig):
     """A run of ``evaluate`` in words and numbers alone.
 
     Attributes:
@@ -57,6 +53,8 @@ class RunConfig:
         ('all', None)
     """
 
+    needed: ClassVar[str] = "data"
+
     data: str
     model: str = "resnet18"
     weights: str = "DEFAULT"
@@ -75,45 +73,6 @@ class RunConfig:
     devices: int = 1
     strategy: str = "ddp"
     accelerator: str = "auto"
-
-    @classmethod
-    def from_mapping(cls, given: Any) -> RunConfig:
-        """Return the config that a mapping describes.
-
-        Raises:
-            TypeError: It is no mapping.
-            ValueError: It has an unknown key, or no data.
-        """
-        if not isinstance(given, Mapping):
-            raise TypeError(expected("the configuration", "a mapping", describe(given)))
-        known = [one.name for one in dataclasses.fields(cls)]
-        unknown = [key for key in given if key not in known]
-        if unknown or "data" not in given:
-            got = f"the unknown key {unknown[0]!r}" if unknown else "no 'data'"
-            raise ValueError(expected("the configuration", f"made of {', '.join(known)}", got))
-        return cls(**given)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> RunConfig:
-        """Return the config in a YAML file.
-
-        Raises:
-            OSError: The file cannot be read.
-            ValueError: It is no YAML, or as for ``from_mapping``.
-            TypeError: As for ``from_mapping``.
-        """
-        try:
-            given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(expected(str(path), "YAML", reason)) from error
-        return cls.from_mapping(given)
-
-    def save(self, directory: str | os.PathLike[str]) -> None:
-        """Write ``config.yaml``, which ``load`` reads."""
-        with staged(directory) as stage:
-            text = yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
-            (stage / _NAME).write_text(text, encoding="utf-8")
 
     def run(self, output: str | os.PathLike[str], *, progress: bool = True) -> Report:
         """Run it, and return the report; both are written to ``output`` when it is done.

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, ClassVar
 
 from captum_cluster._checks import (
     check_choice,
@@ -20,7 +16,7 @@ from captum_cluster._checks import (
     describe,
     expected,
 )
-from captum_cluster.evaluation.output import staged
+from captum_cluster.evaluation.config_file import FileConfig
 from captum_cluster.evaluation.recipes.sources import LARGEST_SEED, is_digits
 from captum_cluster.evaluation.running.measures import choose_metrics
 from captum_cluster.training.settings import PRESETS
@@ -31,11 +27,10 @@ RESTS = ("present", "groupmates", "all")
 MAPS = ("parent", "sub_max")
 DIGIT_NET = "digit-net"
 METRICS = ("energy", "localization-error", "object-iou", "segmentation", "multi-label")
-NAME = "config.yaml"
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(FileConfig):
     """A run of ``train`` in words and numbers alone.
 
     What is None is the preset's, or follows from the data.
@@ -88,6 +83,8 @@ class TrainingConfig:
         ('digits', 'digit-net', 10)
     """
 
+    needed: ClassVar[str] = "recipe"
+
     recipe: str
     data: str = "digits"
     backbone: str | None = None
@@ -131,53 +128,6 @@ class TrainingConfig:
     def chosen_backbone(self) -> str:
         """The backbone: the one given, or the data's."""
         return self.backbone or (DIGIT_NET if is_digits(self.data) else "resnet18")
-
-    @classmethod
-    def from_mapping(cls, given: Any) -> TrainingConfig:
-        """Return the config that a mapping describes.
-
-        Raises:
-            TypeError: It is no mapping.
-            ValueError: It has an unknown key, or no recipe.
-        """
-        if not isinstance(given, Mapping):
-            raise TypeError(expected("the configuration", "a mapping", describe(given)))
-        known = [one.name for one in dataclasses.fields(cls)]
-        unknown = [key for key in given if key not in known]
-        if unknown or "recipe" not in given:
-            got = f"the unknown key {unknown[0]!r}" if unknown else "no 'recipe'"
-            raise ValueError(expected("the configuration", f"made of {', '.join(known)}", got))
-        return cls(**given)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> TrainingConfig:
-        """Return the config in a YAML file.
-
-        Raises:
-            OSError: The file cannot be read.
-            ValueError: It is no YAML, or as for ``from_mapping``.
-            TypeError: As for ``from_mapping``.
-        """
-        try:
-            given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(expected(str(path), "YAML", reason)) from error
-        return cls.from_mapping(given)
-
-    def save(self, directory: str | os.PathLike[str]) -> None:
-        """Write ``config.yaml``, which ``load`` reads."""
-        with staged(directory) as stage:
-            text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
-            (stage / NAME).write_text(text, encoding="utf-8")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the values by name, lists as lists."""
-        found = dataclasses.asdict(self)
-        return {
-            name: list(one) if isinstance(one, (list, tuple)) else one
-            for name, one in found.items()
-        }
 
 
 def _check_choices(config: TrainingConfig) -> None:

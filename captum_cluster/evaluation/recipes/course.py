@@ -167,6 +167,7 @@ def random_state_kept() -> Iterator[None]:
         >>> torch.equal(torch.get_rng_state(), before)
         True
     """
+    # Lightning's isolate_rng does not put them back after an error.
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     try:
