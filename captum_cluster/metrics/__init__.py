@@ -4,15 +4,18 @@ from captum_cluster.metrics.faithfulness import AverageDrop, IncreaseInConfidenc
 from captum_cluster.metrics.localization import (
     EnergyProportion,
     LocalizationError,
-    ObjectIoU,
     PointingGame,
 )
 from captum_cluster.metrics.multi_label import MultiLabelConfidence
+from captum_cluster.metrics.objects import ObjectIoU, ObjectPrecision, ObjectRecall
 from captum_cluster.metrics.perturbation import Deletion, Insertion, Overall
+from captum_cluster.metrics.proposals import BestOverlap, CorLoc, ProposalRecall
 from captum_cluster.metrics.segmentation import MeanIoU, PixelFScore
 
 __all__ = [
     "AverageDrop",
+    "BestOverlap",
+    "CorLoc",
     "Deletion",
     "EnergyProportion",
     "IncreaseInConfidence",
@@ -21,7 +24,10 @@ __all__ = [
     "MeanIoU",
     "MultiLabelConfidence",
     "ObjectIoU",
+    "ObjectPrecision",
+    "ObjectRecall",
     "Overall",
     "PixelFScore",
     "PointingGame",
+    "ProposalRecall",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -12,6 +12,7 @@ from torchmetrics import Metric
 
 from captum_cluster._checks import expected
 from captum_cluster.functional.metrics import Sums
+from captum_cluster.functional.metrics.regions import Box
 
 Value: TypeAlias = Tensor | dict[str, Tensor]
 
@@ -72,3 +73,44 @@ class SumMetric(Metric):
         for name, value in sums.items():
             state: Any = getattr(self, name)
             setattr(self, name, state + value.to(state))
+
+
+class LocalizationMetric(SumMetric):
+    """A metric of maps (P,H,W) of classes (P,) against boxes or masks."""
+
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    def update(
+        self,
+        maps: Tensor,
+        target: Tensor | None = None,
+        *,
+        boxes: Sequence[Sequence[Box]] | None = None,
+        masks: Tensor | None = None,
+    ) -> None:
+        """Add pairs; one without ground truth inside the image is skipped and counted.
+
+        Args:
+            maps: (P,H,W) float, any range; with boxes at the image's resolution. They become
+                saliency maps first.
+            target: (P,) int, the pairs' classes; needed where the mean is one over classes.
+            boxes: For each pair a list of its boxes x0, y0, x1, y1 in pixels, cut to the image.
+            masks: (P,H,W) bool, instead of the boxes.
+
+        Raises:
+            TypeError: The masks are not boolean, or ``target`` holds no integers.
+            ValueError: The shapes do not belong together, a value is not finite, or a target is
+                outside the classes.
+        """
+        self._add(self._sums(maps, target, boxes, masks))
+
+    @abstractmethod
+    def _sums(
+        self,
+        maps: Tensor,
+        target: Tensor | None,
+        boxes: Sequence[Sequence[Box]] | None,
+        masks: Tensor | None,
+    ) -> Sums:
+        """Return the sums of a batch."""

@@ -1,12 +1,7 @@
-"""How much of a saliency map lies where the object is.
-
-All are updated alike: maps (P,H,W), the pairs' classes (P,), and boxes or masks.
-"""
+"""How much of a saliency map lies where the object is, and whether its box is the object's."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -18,57 +13,13 @@ from captum_cluster.functional.metrics import (
     energy_update,
     localization_compute,
     localization_update,
-    object_iou_compute,
-    object_iou_update,
     pointing_compute,
     pointing_update,
 )
-from captum_cluster.functional.metrics.regions import Box
-from captum_cluster.metrics._base import SumMetric
+from captum_cluster.metrics._base import LocalizationMetric
 
 
-class _Localization(SumMetric):
-    """A metric of maps against boxes or masks."""
-
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
-
-    def update(
-        self,
-        maps: Tensor,
-        target: Tensor | None = None,
-        *,
-        boxes: Sequence[Sequence[Box]] | None = None,
-        masks: Tensor | None = None,
-    ) -> None:
-        """Add pairs; one without ground truth inside the image is skipped and counted.
-
-        Args:
-            maps: (P,H,W) float, any range; with boxes at the image's resolution. They become
-                saliency maps first.
-            target: (P,) int, the pairs' classes; needed where the mean is one over classes.
-            boxes: For each pair a list of its boxes x0, y0, x1, y1 in pixels, cut to the image.
-            masks: (P,H,W) bool, instead of the boxes.
-
-        Raises:
-            TypeError: The masks are not boolean, or ``target`` holds no integers.
-            ValueError: The shapes do not belong together, a value is not finite, or a target is
-                outside the classes.
-        """
-        self._add(self._sums(maps, target, boxes, masks))
-
-    @abstractmethod
-    def _sums(
-        self,
-        maps: Tensor,
-        target: Tensor | None,
-        boxes: Sequence[Sequence[Box]] | None,
-        masks: Tensor | None,
-    ) -> Sums:
-        """Return the sums of a batch."""
-
-
-class EnergyProportion(_Localization):
+class EnergyProportion(LocalizationMetric):
     """The mean share of a map's energy inside the boxes or the mask (Proportion).
 
     The energy-based pointing game. From 0 to 1, the larger, the better; 0 for an all-zero map.
@@ -101,7 +52,7 @@ class EnergyProportion(_Localization):
         return energy_compute(sums)
 
 
-class PointingGame(_Localization):
+class PointingGame(LocalizationMetric):
     """The share of maps whose maximum lies inside the boxes or the mask.
 
     From 0 to 1, the larger, the better; an all-zero map misses.
@@ -140,7 +91,7 @@ class PointingGame(_Localization):
         return pointing_compute(sums)
 
 
-class LocalizationError(_Localization):
+class LocalizationError(LocalizationMetric):
     """The mean over classes of the share of maps whose box is wrong (mLEV).
 
     A map's box is the tight box of the largest connected component (8 neighbours) of the map at
@@ -196,54 +147,3 @@ class LocalizationError(_Localization):
     def compute_sums(self, sums: Sums) -> Tensor:
         """Return mLEV (B,) of sums (B,L)."""
         return localization_compute(sums)
-
-
-class ObjectIoU(_Localization):
-    """The mean over classes of the mean IoU of a class's map with the class's mask.
-
-    The map at ``threshold`` of its maximum, against the mask (or the union of the boxes). From 0
-    to 1, the larger, the better; 0 for an all-zero map.
-
-    Args:
-        num_classes: Number of classes L.
-        threshold: Above 0 and at most 1.
-        kwargs: As for any torchmetrics metric.
-
-    Raises:
-        TypeError: An argument has a wrong type.
-        ValueError: An argument is outside its range.
-
-    Example:
-        >>> import torch
-        >>> metric = ObjectIoU(num_classes=2)
-        >>> mask = torch.tensor([[[True, True, False]]])
-        >>> metric.update(torch.tensor([[[0.0, 4.0, 5.0]]]), torch.tensor([1]), masks=mask)
-        >>> metric.compute()
-        tensor(0.3333, dtype=torch.float64)
-
-    References:
-        Multi-level class grouping (000), section IV.A.3.
-    """
-
-    higher_is_better = True
-
-    def __init__(self, num_classes: int, threshold: float = 0.15, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.num_classes = check_integer("num_classes", num_classes, 1)
-        self.threshold = check_number("threshold", threshold, 0.0, 1.0, open_low=True)
-        self._add_states((num_classes,), sums="iou", counts="pairs")
-        self._add_states(counts="skipped")
-
-    def _sums(self, maps: Tensor, target: Any, boxes: Any, masks: Any) -> Sums:
-        return object_iou_update(
-            maps,
-            target,
-            num_classes=self.num_classes,
-            boxes=boxes,
-            masks=masks,
-            threshold=self.threshold,
-        )
-
-    def compute_sums(self, sums: Sums) -> Tensor:
-        """Return the mean over classes (B,) of sums (B,L)."""
-        return object_iou_compute(sums)

@@ -109,6 +109,22 @@ def object_iou(saliency, inside, threshold=0.15):
     return mask_iou(cut(saliency, array(inside).shape, threshold), inside)
 
 
+def share_in(part, other):
+    """The share of a mask's pixels that are in another; 0 where it has none."""
+    pixels = [position for position in np.ndindex(array(part).shape) if array(part)[position]]
+    return sum(bool(array(other)[p]) for p in pixels) / len(pixels) if pixels else 0.0
+
+
+def object_recall(saliency, inside, threshold=0.15):
+    """The share of the region that the cut map covers."""
+    return share_in(inside, cut(saliency, array(inside).shape, threshold))
+
+
+def object_precision(saliency, inside, threshold=0.15):
+    """The share of the cut map that is in the region; 0 where nothing is cut."""
+    return share_in(cut(saliency, array(inside).shape, threshold), inside)
+
+
 def mean_of_classes(values, targets):
     """The mean over classes of the mean of each class's values; None values are left out."""
     kept = [(v, t) for v, t in zip(values, targets, strict=True) if v is not None]

@@ -49,6 +49,17 @@ def test_object_iou_and_the_mean_of_classes():
     assert math.isnan(ref.mean_of_classes([None], [0]))
 
 
+def test_object_recall_and_precision():
+    saliency, thing = [[0, 1, 5, 10], [0, 0, 0, 9]], [[0, 1, 1, 0], [1, 0, 0, 1]]
+    assert ref.object_recall(saliency, thing) == 2 / 4  # 5 and 9; 1 is below 0.15 of 10
+    assert ref.object_precision(saliency, thing) == 2 / 3
+    assert ref.object_recall(saliency, thing, 0.1) == ref.object_precision(saliency, thing, 0.1)
+    assert ref.object_recall(saliency, thing, 0.1) == 3 / 4
+    for nothing in ([[0, 0]], [[-1, 0]]):
+        assert ref.object_recall(nothing, [[1, 1]]) == ref.object_precision(nothing, [[1, 1]]) == 0
+    assert ref.object_recall([[0, 1]], [[0, 0]]) == 0
+
+
 def test_segmentation():
     maps = np.array([[[0, 1, 10]], [[10, 1, 0]], [[9, 9, 0]]])
     assert ref.label_map(maps, [0, 1], (1, 3)).tolist() == [[2, 0, 1]]

@@ -12,6 +12,7 @@ import torch
 from captum_cluster import metrics
 from tests.helpers import localization_references as where
 from tests.helpers import metric_references as ref
+from tests.helpers import proposal_references as proposing
 
 SIZE, CLASSES = (6, 7), 3
 STEPS = [0, 16, 32, 42]
@@ -170,16 +171,19 @@ def _errors(batches):
     return where.mean_of_classes(values, targets)
 
 
-def _overlaps(batches):
-    values, targets = [], []
-    for (maps, target), keywords in batches:
-        regions = _truth(keywords)
-        values += [
-            None if region is None else where.object_iou(a, region)
-            for a, region in zip(maps, regions, strict=True)
-        ]
-        targets += target.tolist()
-    return where.mean_of_classes(values, targets)
+def _overlaps(function):
+    def expected(batches):
+        values, targets = [], []
+        for (maps, target), keywords in batches:
+            regions = _truth(keywords)
+            values += [
+                None if region is None else function(a, region)
+                for a, region in zip(maps, regions, strict=True)
+            ]
+            targets += target.tolist()
+        return where.mean_of_classes(values, targets)
+
+    return expected
 
 
 _OBJECT = torch.zeros(1, *SIZE, dtype=torch.bool)
@@ -214,6 +218,42 @@ def _counted(compute):
 _SEGMENTS = torch.stack([_OBJECT, ~_OBJECT, ~_OBJECT], dim=1)
 _SEGMENTED = ((_SEGMENTS.double(), torch.tensor([[True, False, False]]), _OBJECT.long()), {})
 _MISTAKEN = ((_SEGMENTS.double().flip(1), torch.tensor([[True, False, False]]), _OBJECT.long()), {})
+
+
+# Proposals
+
+
+def _proposed(seed):
+    generator = torch.Generator().manual_seed(seed)
+
+    def boxes(most):
+        count = int(torch.randint(0, most, (), generator=generator))
+        low = torch.randint(0, 4, (count, 2), generator=generator)
+        side = torch.randint(1, 4, (count, 2), generator=generator)
+        return torch.cat([low, low + side], dim=1).tolist()
+
+    pairs = {"proposals": [boxes(4) for _ in range(6)], "boxes": [boxes(3) for _ in range(6)]}
+    return (), {**pairs, "target": torch.randint(0, CLASSES, (6,), generator=generator)}
+
+
+def _judged(part, whole, average="macro"):
+    def expected(batches):
+        names = ("proposals", "target", "boxes")
+        pairs = [
+            (proposed, int(label), objects)
+            for _, keywords in batches
+            for proposed, label, objects in zip(*(keywords[name] for name in names), strict=True)
+        ]
+        return proposing.share_of(proposing.judge(pairs), part, whole, average)
+
+    return expected
+
+
+def _one_pair(proposals):
+    return (), {"proposals": [proposals], "target": _PAIR, "boxes": [[(0, 0, 2, 2)]]}
+
+
+_MET, _MISSED = (_one_pair([(0, 0, 2, 2)]), 1.0), (_one_pair([(5, 5, 6, 6)]), 0.0)
 
 
 CASES = {
@@ -302,10 +342,21 @@ CASES = {
         perfect=(_RIGHT[0], 0.0),
         worst=(_WRONG[0], 1.0),
     ),
-    "object IoU, masks": Case(
-        lambda: metrics.ObjectIoU(CLASSES), _masked, _overlaps, perfect=_RIGHT, worst=_WRONG
-    ),
-    "object IoU, boxes": Case(lambda: metrics.ObjectIoU(CLASSES), _boxed, _overlaps),
+    **{
+        f"object {name}, {kind}": Case(
+            lambda make=make: make(CLASSES),
+            batch,
+            _overlaps(function),
+            perfect=_RIGHT,
+            worst=_WRONG,
+        )
+        for name, make, function in (
+            ("IoU", metrics.ObjectIoU, where.object_iou),
+            ("recall", metrics.ObjectRecall, where.object_recall),
+            ("precision", metrics.ObjectPrecision, where.object_precision),
+        )
+        for kind, batch in (("masks", _masked), ("boxes", _boxed))
+    },
     "mIoU": Case(
         lambda: metrics.MeanIoU(CLASSES),
         _images,
@@ -324,6 +375,22 @@ CASES = {
         _counted(where.mean_f_score),
         perfect=(_SEGMENTED, 1.0),
         worst=(_MISTAKEN, 0.0),
+    ),
+    "CorLoc": Case(
+        lambda: metrics.CorLoc(CLASSES), _proposed, _judged(0, 1), perfect=_MET, worst=_MISSED
+    ),
+    "CorLoc, micro": Case(
+        lambda: metrics.CorLoc(CLASSES, average="micro"), _proposed, _judged(0, 1, "micro")
+    ),
+    "proposal recall": Case(
+        lambda: metrics.ProposalRecall(CLASSES),
+        _proposed,
+        _judged(2, 4),
+        perfect=_MET,
+        worst=_MISSED,
+    ),
+    "best overlap": Case(
+        lambda: metrics.BestOverlap(CLASSES), _proposed, _judged(3, 4), perfect=_MET, worst=_MISSED
     ),
 }
 

@@ -52,6 +52,16 @@ MAPS, TARGET = torch.rand(1, 4, 4), torch.tensor([0])
             "Expected threshold to be a number above 0 and at most 1, but got 1.5.",
         ),
         (
+            lambda: metrics.ObjectRecall(2, threshold=0),
+            ValueError,
+            "Expected threshold to be a number above 0 and at most 1, but got 0.",
+        ),
+        (
+            lambda: metrics.ObjectPrecision(0),
+            ValueError,
+            "Expected num_classes to be an integer of at least 1, but got 0.",
+        ),
+        (
             lambda: metrics.MeanIoU(2, background=-0.1),
             ValueError,
             "Expected background to be a number from 0 to 1, but got -0.1.",
@@ -108,7 +118,8 @@ def test_a_wrong_batch_leaves_the_sums(metric, arguments, text):
 
 
 def test_classes_are_needed_where_the_mean_is_over_classes():
-    for metric in (metrics.LocalizationError(2), metrics.ObjectIoU(2)):
+    overlaps = (metrics.ObjectIoU(2), metrics.ObjectRecall(2), metrics.ObjectPrecision(2))
+    for metric in (metrics.LocalizationError(2), *overlaps):
         with pytest.raises(TypeError, match="^Expected target") as raised:
             metric.update(MAPS, masks=MAPS > 0.5)
         assert str(raised.value) == (
@@ -125,6 +136,8 @@ def test_classes_are_needed_where_the_mean_is_over_classes():
         metrics.PointingGame(),
         metrics.LocalizationError(2),
         metrics.ObjectIoU(2),
+        metrics.ObjectRecall(2),
+        metrics.ObjectPrecision(2),
     ],
 )
 def test_all_zero_and_nan_maps_and_missing_ground_truth(metric):
@@ -151,6 +164,26 @@ def test_sums_of_another_metric_are_refused():
     with pytest.raises(ValueError, match="^Expected iou") as raised:
         metric.load_sums(metrics.ObjectIoU(3).metric_state)
     assert str(raised.value) == "Expected iou to be of shape (2,), but got (3,)."
+
+
+def test_the_threshold_of_what_a_map_marks():
+    maps, mask = (
+        torch.tensor([[[0.0, 4.0, 5.0, 10.0]]]),
+        torch.tensor([[[True, False, True, True]]]),
+    )
+    for threshold, (iou, recall, precision) in {
+        0.15: (2 / 4, 2 / 3, 2 / 3),
+        0.5: (2 / 3, 2 / 3, 1.0),
+        0.6: (1 / 3, 1 / 3, 1.0),
+    }.items():
+        for make, expected in (
+            (metrics.ObjectIoU, iou),
+            (metrics.ObjectRecall, recall),
+            (metrics.ObjectPrecision, precision),
+        ):
+            metric = make(1, threshold)
+            metric.update(maps, torch.tensor([0]), masks=mask)
+            assert metric.compute().item() == pytest.approx(expected)
 
 
 def test_each_class_by_itself():

@@ -39,6 +39,10 @@ MEANINGS = {
     f"reaches 0.15 of its maximum. A mean {_BY_LABEL}.",
     "object-iou": "The IoU of the map, cut at 0.15 of its maximum, with the object's pixels. A "
     f"mean {_BY_LABEL}.",
+    "object-recall": "The share of the object's pixels that the map, cut at 0.15 of its maximum, "
+    f"covers: low where maps cover too little. A mean {_BY_LABEL}.",
+    "object-precision": "The share of the pixels of the map, cut at 0.15 of its maximum, that are "
+    f"the object's: low where maps cover too much. A mean {_BY_LABEL}.",
     "mean-iou": f"The IoU of {_SEGMENTS}.",
     "pixel-f-score": "The F-score (the harmonic mean of precision and recall) of the pixels of "
     f"{_SEGMENTS}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -140,15 +140,15 @@ def localization_sums(case: Case, *, threshold: float = 0.15, iou: float = 0.5) 
     )
 
 
-def object_iou_sums(case: Case, *, threshold: float = 0.15) -> Sums | None:
-    """Return the sums of Object IoU; None without the ground truth."""
+def object_sums(case: Case, *, update: Callable[..., Sums], threshold: float = 0.15) -> Sums | None:
+    """Return the sums of Object IoU, recall or precision; None without the ground truth."""
     if not _shares_labels(case):
         return None
     masks = torch.stack([case.scene.mask(label) for label in case.targets.tolist()])
     known = masks.flatten(1).any(dim=1)
     if not bool(known.any()):
         return None
-    return maths.object_iou_update(
+    return update(
         case.saliency[known],
         case.targets[known],
         masks[known],

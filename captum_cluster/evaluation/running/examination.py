@@ -21,8 +21,9 @@ from captum_cluster.evaluation.layers import find_layers
 from captum_cluster.evaluation.registry import Run, run_method, takes_several_layers
 from captum_cluster.evaluation.running.cases import Case
 from captum_cluster.evaluation.running.entries import Entry
-from captum_cluster.evaluation.running.measures import Metric, encode_sums
+from captum_cluster.evaluation.running.measures import Metric
 from captum_cluster.evaluation.running.passes import CURVES, SharedPasses
+from captum_cluster.evaluation.running.records import encode_sums
 from captum_cluster.functional.attribution import read_scores, saliency
 from captum_cluster.functional.attribution.scoring import rows_per_pass
 

@@ -176,8 +176,22 @@ METRICS: dict[str, Metric] = dict(
         _one(
             "object-iou",
             "Object IoU",
-            cases.object_iou_sums,
+            functools.partial(cases.object_sums, update=maths.object_iou_update),
             maths.object_iou_compute,
+            options=("threshold",),
+        ),
+        _one(
+            "object-recall",
+            "Object recall",
+            functools.partial(cases.object_sums, update=maths.object_recall_update),
+            maths.object_recall_compute,
+            options=("threshold",),
+        ),
+        _one(
+            "object-precision",
+            "Object precision",
+            functools.partial(cases.object_sums, update=maths.object_precision_update),
+            maths.object_precision_compute,
             options=("threshold",),
         ),
         (
@@ -270,21 +284,3 @@ def _named(metric: Any) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(options, Mapping) or set(metric) - {"metric", "options"}:
         raise TypeError(expected("metrics", what, f"one with {describe(metric)}"))
     return metric["metric"], options
-
-
-def encode_sums(sums: Sums) -> dict[str, Any]:
-    """Return sums as JSON holds them: scalars as numbers, vectors by their entries that are not 0.
-
-    Example:
-        >>> import torch
-        >>> encode_sums({"pairs": torch.tensor(2), "errors": torch.tensor([0.0, 1.0, 0.0])})
-        {'pairs': 2, 'errors': {'size': 3, 'at': [1], 'values': [1.0]}}
-    """
-    return {name: _encode(value) for name, value in sums.items()}
-
-
-def _encode(value: Tensor) -> Any:
-    if not value.ndim:
-        return value.item()
-    at = value.nonzero().flatten()
-    return {"size": len(value), "at": at.tolist(), "values": value[at].tolist()}

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from captum_cluster._checks import expected
 
 try:
@@ -87,6 +89,17 @@ def read_records(directory: Path) -> Iterator[dict[str, Any]]:
                 yield _record(line, path, number)
 
 
+def encode_sums(sums: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return sums as JSON holds them: scalars as numbers, vectors by their entries that are not 0.
+
+    Example:
+        >>> import torch
+        >>> encode_sums({"pairs": torch.tensor(2), "errors": torch.tensor([0.0, 1.0, 0.0])})
+        {'pairs': 2, 'errors': {'size': 3, 'at': [1], 'values': [1.0]}}
+    """
+    return {name: _encode(value) for name, value in sums.items()}
+
+
 def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
     """Return the record of one line."""
     what = f"to hold one record in line {number}"
@@ -123,3 +136,10 @@ def _cut_half_line(path: Path) -> None:
                 return
             end = start
         file.truncate(0)
+
+
+def _encode(value: Tensor) -> Any:
+    if not value.ndim:
+        return value.item()
+    at = value.nonzero().flatten()
+    return {"size": len(value), "at": at.tolist(), "values": value[at].tolist()}

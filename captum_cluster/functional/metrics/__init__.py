@@ -7,6 +7,11 @@ from captum_cluster.functional.metrics.areas import (
     overall_update,
     perturbation_area,
 )
+from captum_cluster.functional.metrics.box_errors import (
+    localization_compute,
+    localization_errors,
+    localization_update,
+)
 from captum_cluster.functional.metrics.faithfulness import (
     average_drop,
     average_drop_compute,
@@ -31,11 +36,12 @@ from captum_cluster.functional.metrics.objects import (
     ObjectMatch,
     above_threshold,
     best_object,
-    localization_compute,
-    localization_errors,
-    localization_update,
     object_iou_compute,
     object_iou_update,
+    object_precision_compute,
+    object_precision_update,
+    object_recall_compute,
+    object_recall_update,
 )
 from captum_cluster.functional.metrics.perturbation import (
     curves_of,
@@ -44,6 +50,16 @@ from captum_cluster.functional.metrics.perturbation import (
     perturbation_plan,
     perturbation_steps,
     saliency_ranks,
+)
+from captum_cluster.functional.metrics.proposals import (
+    best_overlap_compute,
+    best_overlaps,
+    box_iou,
+    corloc,
+    corloc_compute,
+    proposal_recall,
+    proposal_recall_compute,
+    proposals_update,
 )
 from captum_cluster.functional.metrics.regions import (
     box_region,
@@ -76,11 +92,16 @@ __all__ = [
     "average_increase",
     "background_sweep_update",
     "best_object",
+    "best_overlap_compute",
+    "best_overlaps",
     "best_threshold",
+    "box_iou",
     "box_region",
     "class_f_score",
     "class_iou",
     "clip_boxes",
+    "corloc",
+    "corloc_compute",
     "curves_of",
     "deletion_insertion",
     "energy_compute",
@@ -99,6 +120,10 @@ __all__ = [
     "multi_label_confidence_update",
     "object_iou_compute",
     "object_iou_update",
+    "object_precision_compute",
+    "object_precision_update",
+    "object_recall_compute",
+    "object_recall_update",
     "overall_compute",
     "overall_update",
     "perturb",
@@ -109,6 +134,9 @@ __all__ = [
     "pointing_compute",
     "pointing_hits",
     "pointing_update",
+    "proposal_recall",
+    "proposal_recall_compute",
+    "proposals_update",
     "saliency_ranks",
     "segmentation_update",
     "spearman",

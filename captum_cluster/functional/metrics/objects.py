@@ -1,8 +1,8 @@
-"""Whether a map, cut at a threshold, outlines the object: by its pixels and by its box."""
+"""How what a map marks, cut at a threshold, overlaps the object: IoU, recall and precision."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,13 +14,10 @@ from captum_cluster.functional.metrics.localization import energy_inside
 from captum_cluster.functional.metrics.probabilities import check_target
 from captum_cluster.functional.metrics.regions import (
     Box,
-    clip_boxes,
     ground_truth_regions,
     intersection_over_union,
-    largest_component,
-    tight_box,
 )
-from captum_cluster.functional.metrics.sums import Sums, by_class, mean_of_classes
+from captum_cluster.functional.metrics.sums import Sums, mean_of_classes, sums_by_class
 
 
 @dataclass(frozen=True)
@@ -64,98 +61,6 @@ def above_threshold(maps: Tensor, size: Sequence[int], *, threshold: float = 0.1
     return saliency(maps, size) >= part  # the maximum is 1, or 0 in an all-zero map
 
 
-def localization_errors(
-    maps: Tensor,
-    boxes: Sequence[Sequence[Box] | Tensor],
-    *,
-    threshold: float = 0.15,
-    iou: float = 0.5,
-) -> Tensor:
-    """Return for each map whether its box overlaps none of the boxes well enough: (P,) bool.
-
-    The map's box is the tight box of the largest connected component (8 neighbours) of
-    ``above_threshold``; it is right if its IoU with one of the boxes is at least ``iou``. An
-    all-zero map has no box: an error.
-
-    Args:
-        maps: (P,H,W) float, at the image's resolution.
-        boxes: For each pair its boxes x0, y0, x1, y1 in pixels, cut to the image.
-        threshold: Above 0 and at most 1.
-        iou: Above 0 and at most 1.
-
-    Raises:
-        TypeError: ``threshold`` or ``iou`` is no number.
-        ValueError: It is outside its range, or a box is none.
-
-    Example:
-        >>> maps = torch.tensor([[[0.0, 4.0, 5.0]]])
-        >>> localization_errors(maps, [[(1, 0, 3, 1)]]), localization_errors(maps, [[(0, 0, 1, 1)]])
-        (tensor([False]), tensor([True]))
-
-    References:
-        Multi-level class grouping (000), mLEV: the paper gives no formula, this is the standard
-        localisation error (Russakovsky et al. 2015, "ImageNet", section 4.2) with its threshold.
-    """
-    least = check_number("iou", iou, 0.0, 1.0, open_low=True)
-    size = maps.shape[-2:]
-    marked = above_threshold(maps, size, threshold=threshold)
-    found = [tight_box(largest_component(mask)) for mask in marked]
-    errors = [
-        box is None or not bool((_box_iou(box, clip_boxes(some, size)) >= least).any())
-        for box, some in zip(found, boxes, strict=True)
-    ]
-    return torch.tensor(errors, dtype=torch.bool, device=maps.device)
-
-
-def localization_update(
-    maps: Tensor,
-    target: Tensor | Sequence[int],
-    boxes: Sequence[Sequence[Box]] | None = None,
-    masks: Tensor | None = None,
-    *,
-    num_classes: int,
-    threshold: float = 0.15,
-    iou: float = 0.5,
-) -> Sums:
-    """Return the sums of ``localization_errors``: ``errors`` and ``pairs`` (L,), and ``skipped``.
-
-    A pair without ground truth, or with none inside the image, is skipped and counted.
-
-    Args:
-        maps: (P,H,W) float, any range; with boxes at the image's resolution.
-        target: (P,) int, the pairs' classes.
-        boxes: For each pair its boxes x0, y0, x1, y1 in pixels, cut to the image.
-        masks: (P,H,W) bool, instead of the boxes; the tight box of each is taken.
-        num_classes: Number of classes L.
-        threshold: As in ``localization_errors``.
-        iou: As in ``localization_errors``.
-
-    Raises:
-        TypeError: The masks are not boolean, or another argument has a wrong type.
-        ValueError: The shapes do not belong together, or a value is outside its range.
-
-    Example:
-        >>> sums = localization_update(
-        ...     torch.tensor([[[0.0, 4.0, 5.0]]]), [1], [[(1, 0, 3, 1)]], num_classes=2
-        ... )
-        >>> localization_compute(sums)
-        tensor(0., dtype=torch.float64)
-    """
-    labels = check_target(target, len(maps), num_classes).to(maps.device)
-    regions = ground_truth_regions(maps, boxes, masks)
-    counted = regions.any(dim=(1, 2))
-    if boxes is None:
-        boxes = [[box] if (box := tight_box(region)) else [] for region in regions]
-        maps = saliency(maps, regions.shape[-2:])
-    errors = localization_errors(maps, boxes, threshold=threshold, iou=iou)
-    return _per_class("errors", errors, counted, labels, num_classes)
-
-
-def localization_compute(sums: Sums) -> Tensor:
-    """Return mLEV (B,), the mean over classes of the share of errors, of sums (B,L)."""
-    return mean_of_classes(sums["errors"], sums["pairs"])
-
-
 def object_iou_update(
     maps: Tensor,
     target: Tensor | Sequence[int],
@@ -193,16 +98,98 @@ def object_iou_update(
     References:
         Multi-level class grouping (000), section IV.A.3.
     """
-    labels = check_target(target, len(maps), num_classes).to(maps.device)
-    regions = ground_truth_regions(maps, boxes, masks)
-    marked = above_threshold(maps, regions.shape[-2:], threshold=threshold)
-    values = intersection_over_union(marked, regions)
-    return _per_class("iou", values, regions.any(dim=(1, 2)), labels, num_classes)
+    return _overlap_sums(
+        "iou", intersection_over_union, maps, target, masks, boxes, num_classes, threshold
+    )
 
 
 def object_iou_compute(sums: Sums) -> Tensor:
     """Return the mean over classes (B,) of each class's mean IoU, of sums (B,L)."""
     return mean_of_classes(sums["iou"], sums["pairs"])
+
+
+def object_recall_update(
+    maps: Tensor,
+    target: Tensor | Sequence[int],
+    masks: Tensor | None = None,
+    boxes: Sequence[Sequence[Box]] | None = None,
+    *,
+    num_classes: int,
+    threshold: float = 0.15,
+) -> Sums:
+    """Return the sums of per-object recall: ``recall`` and ``pairs`` (L,), and ``skipped``.
+
+    The share of the object's pixels that ``above_threshold`` marks: low where a map covers too
+    little, whatever it covers beside the object. 0 for an all-zero map. A pair without ground
+    truth, or with none inside the image, is skipped and counted.
+
+    Args:
+        maps: (P,H,W) float, any range; with boxes at the image's resolution.
+        target: (P,) int, the pairs' classes.
+        masks: (P,H,W) bool.
+        boxes: Instead of the masks, as in ``object_iou_update``.
+        num_classes: Number of classes L.
+        threshold: As in ``above_threshold``.
+
+    Raises:
+        TypeError: The masks are not boolean, or another argument has a wrong type.
+        ValueError: The shapes do not belong together, or a value is outside its range.
+
+    Example:
+        >>> maps = torch.tensor([[[0.0, 4.0, 5.0]]])
+        >>> sums = object_recall_update(maps, [1], boxes=[[(0, 0, 2, 1)]], num_classes=2)
+        >>> object_recall_compute(sums)
+        tensor(0.5000, dtype=torch.float64)
+    """
+    return _overlap_sums("recall", _recall, maps, target, masks, boxes, num_classes, threshold)
+
+
+def object_recall_compute(sums: Sums) -> Tensor:
+    """Return the mean over classes (B,) of each class's mean recall, of sums (B,L)."""
+    return mean_of_classes(sums["recall"], sums["pairs"])
+
+
+def object_precision_update(
+    maps: Tensor,
+    target: Tensor | Sequence[int],
+    masks: Tensor | None = None,
+    boxes: Sequence[Sequence[Box]] | None = None,
+    *,
+    num_classes: int,
+    threshold: float = 0.15,
+) -> Sums:
+    """Return the sums of per-object precision: ``precision`` and ``pairs`` (L,), and ``skipped``.
+
+    The share of the pixels that ``above_threshold`` marks which are the object's: low where a map
+    covers too much, however much of the object is left out. 0 for an all-zero map, which marks
+    nothing. A pair without ground truth, or with none inside the image, is skipped and counted.
+
+    Args:
+        maps: (P,H,W) float, any range; with boxes at the image's resolution.
+        target: (P,) int, the pairs' classes.
+        masks: (P,H,W) bool.
+        boxes: Instead of the masks, as in ``object_iou_update``.
+        num_classes: Number of classes L.
+        threshold: As in ``above_threshold``.
+
+    Raises:
+        TypeError: The masks are not boolean, or another argument has a wrong type.
+        ValueError: The shapes do not belong together, or a value is outside its range.
+
+    Example:
+        >>> maps = torch.tensor([[[0.0, 4.0, 5.0, 3.0]]])
+        >>> sums = object_precision_update(maps, [1], boxes=[[(0, 0, 2, 1)]], num_classes=2)
+        >>> object_precision_compute(sums)
+        tensor(0.3333, dtype=torch.float64)
+    """
+    return _overlap_sums(
+        "precision", _precision, maps, target, masks, boxes, num_classes, threshold
+    )
+
+
+def object_precision_compute(sums: Sums) -> Tensor:
+    """Return the mean over classes (B,) of each class's mean precision, of sums (B,L)."""
+    return mean_of_classes(sums["precision"], sums["pairs"])
 
 
 def best_object(
@@ -248,21 +235,35 @@ def best_object(
     return ObjectMatch(best, overlaps[best], energies[best])
 
 
-def _box_iou(box: Box, others: Tensor) -> Tensor:
-    """Return the IoU (K,) of one box with the boxes (K,4)."""
-    one = torch.tensor(box, dtype=others.dtype)
-    common = (one[2:].minimum(others[:, 2:]) - one[:2].maximum(others[:, :2])).clamp(min=0)
-    area = common.prod(dim=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(dim=1)
-    return area / ((one[2:] - one[:2]).prod() + areas - area)
-
-
-def _per_class(
-    name: str, values: Tensor, counted: Tensor, labels: Tensor, num_classes: int
+def _overlap_sums(
+    name: str,
+    measure: Callable[[Tensor, Tensor], Tensor],
+    maps: Tensor,
+    target: Tensor | Sequence[int],
+    masks: Tensor | None,
+    boxes: Sequence[Sequence[Box]] | None,
+    num_classes: int,
+    threshold: float,
 ) -> Sums:
-    """Return the sum and the number of the pairs with ground truth for each class (L,)."""
-    return {
-        name: by_class(values[counted], labels[counted], num_classes),
-        "pairs": by_class(counted, labels, num_classes),
-        "skipped": (~counted).sum(),
-    }
+    """Return the sums by class of a measure of what the maps mark and where the objects are."""
+    labels = check_target(target, len(maps), num_classes).to(maps.device)
+    regions = ground_truth_regions(maps, boxes, masks)
+    marked = above_threshold(maps, regions.shape[-2:], threshold=threshold)
+    known = regions.any(dim=(1, 2))
+    return sums_by_class(name, measure(marked, regions), known, labels, num_classes)
+
+
+def _recall(marked: Tensor, regions: Tensor) -> Tensor:
+    """Return the share (P,) of each region's pixels that are marked."""
+    return _share(regions, marked)
+
+
+def _precision(marked: Tensor, regions: Tensor) -> Tensor:
+    """Return the share (P,) of the marked pixels that are the region's."""
+    return _share(marked, regions)
+
+
+def _share(part: Tensor, other: Tensor) -> Tensor:
+    """Return the share (P,) of a mask's pixels (P,H,W) in another's; 0 where it has none."""
+    common = (part & other).sum(dim=(1, 2))
+    return common.double() / part.sum(dim=(1, 2)).clamp(min=1)

@@ -42,6 +42,34 @@ def by_class(values: Tensor, target: Tensor, num_classes: int) -> Tensor:
     return zeros.index_add(0, target.to(values.device), values.to(dtype))
 
 
+def sums_by_class(
+    name: str, values: Tensor, counted: Tensor, target: Tensor, num_classes: int
+) -> Sums:
+    """Return the sum of the values that count and their number by class, and how many do not.
+
+    Args:
+        name: Of the sum.
+        values: (P,) float or bool, one of each pair.
+        counted: (P,) bool, which pairs count; the others are those without ground truth.
+        target: (P,) int, the pairs' classes.
+        num_classes: Number of classes L.
+
+    Returns:
+        The sum (L,) by its name, ``pairs`` (L,), and ``skipped``.
+
+    Example:
+        >>> counted = torch.tensor([True, False])
+        >>> sums = sums_by_class("iou", torch.tensor([0.5, 0.0]), counted, torch.tensor([1, 1]), 2)
+        >>> sums["iou"], sums["pairs"], sums["skipped"]
+        (tensor([0.0000, 0.5000], dtype=torch.float64), tensor([0, 1]), tensor(1))
+    """
+    return {
+        name: by_class(values[counted], target[counted], num_classes),
+        "pairs": by_class(counted, target, num_classes),
+        "skipped": (~counted).sum(),
+    }
+
+
 def ratio(sums: Tensor, counts: Tensor) -> Tensor:
     """Return sums / counts in float64; NaN where the count is 0.
 

@@ -10,7 +10,8 @@ import torch
 
 from captum_cluster.evaluation.reporting.aggregation import add_up
 from captum_cluster.evaluation.reporting.image_sums import chunks
-from captum_cluster.evaluation.running.measures import METRICS, choose_metrics, encode_sums
+from captum_cluster.evaluation.running.measures import METRICS, choose_metrics
+from captum_cluster.evaluation.running.records import encode_sums
 from captum_cluster.functional import metrics as maths
 from tests.helpers.runs import average_drop, failure, record, vector
 
@@ -55,17 +56,20 @@ def random_sums(metric, classes, generator):
     if metric == "multi-label":
         rows = torch.rand(3, 2, classes, generator=generator)
         return maths.multi_label_confidence_update(*rows, targets, present)
-    if metric == "object-iou":
+    if metric.startswith("object-"):
         maps = torch.rand(2, 6, 6, generator=generator)
         masks = torch.rand(2, 6, 6, generator=generator) > 0.5
-        return maths.object_iou_update(maps, targets, masks, num_classes=classes)
+        update = getattr(maths, f"{metric.replace('-', '_')}_update")
+        return update(maps, targets, masks, num_classes=classes)
     truth = torch.zeros(1, 6, 6, dtype=torch.int64)
     truth[0, :3], truth[0, 3] = targets[0] + 1, targets[1] + 1
     maps = torch.rand(1, classes, 6, 6, generator=generator)
     return maths.segmentation_update(maps, present[:1], truth)
 
 
-@pytest.mark.parametrize("metric", ["multi-label", "object-iou", "segmentation"])
+@pytest.mark.parametrize(
+    "metric", ["multi-label", "object-iou", "object-recall", "object-precision", "segmentation"]
+)
 def test_classes_that_no_image_has_change_nothing(metric):
     generator = torch.Generator().manual_seed(1)
     sums = [random_sums(metric, 40, generator) for _ in range(5)]

@@ -23,13 +23,9 @@ from captum_cluster.evaluation.running.examination import (
     decode_thumbnail,
     thumbnail,
 )
-from captum_cluster.evaluation.running.measures import (
-    METRICS,
-    Metric,
-    choose_metrics,
-    encode_sums,
-)
+from captum_cluster.evaluation.running.measures import METRICS, Metric, choose_metrics
 from captum_cluster.evaluation.running.passes import Answers
+from captum_cluster.evaluation.running.records import encode_sums
 from captum_cluster.functional.attribution import saliency
 from captum_cluster.functional.metrics import (
     average_drop_update,
@@ -210,7 +206,7 @@ def test_an_image_with_boxes_alone(net):
     assert_like(
         record["before"], probabilities(net, prepared(scene, preparation))[0][[2, 7]].tolist()
     )
-    missing = {"object-iou", "segmentation"}
+    missing = {"object-iou", "object-recall", "object-precision", "segmentation"}
     assert set(record["sums"]) == set(METRICS) - missing
     assert record["sums"]["energy"]["pairs"] == 1  # label 7 has no box
     assert record["sums"]["localization-error"]["skipped"] == 1
@@ -420,8 +416,9 @@ def test_labels_that_are_not_the_models(net, scenes, count):
     )
     for explained in ("top", "predicted"):
         [record] = records(net, scene, explained=explained)
-        located = {"energy", "pointing-game", "localization-error", "object-iou"}
-        assert not {*located, "segmentation"} & set(record["sums"])
+        located = {"energy", "pointing-game", "localization-error", "segmentation"}
+        located |= {"object-iou", "object-recall", "object-precision"}
+        assert not located & set(record["sums"])
         assert "best-object" in record["sums"]
 
 

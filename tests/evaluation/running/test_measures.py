@@ -10,13 +10,9 @@ import torch
 
 from captum_cluster.data import Scene
 from captum_cluster.evaluation.running.cases import Case
-from captum_cluster.evaluation.running.measures import (
-    METRICS,
-    choose_metrics,
-    encode_sums,
-    plain_metrics,
-)
+from captum_cluster.evaluation.running.measures import METRICS, choose_metrics, plain_metrics
 from captum_cluster.evaluation.running.passes import COMPLEMENT, CURVES, MASKED, Answers
+from captum_cluster.evaluation.running.records import encode_sums
 from captum_cluster.functional import metrics as maths
 from tests.helpers import localization_references as place
 from tests.helpers import metric_references as ref
@@ -109,6 +105,8 @@ CHECKED_IN = {
     "pointing-game": (["pointing-game"], [True], set()),
     "localization-error": (["localization-error"], [False], set()),
     "object-iou": (["object-iou"], [True], set()),
+    "object-recall": (["object-recall"], [True], set()),
+    "object-precision": (["object-precision"], [True], set()),
     "segmentation": (["mean-iou", "pixel-f-score"], [True, True], set()),
     "multi-label": (
         [
@@ -262,6 +260,13 @@ MIXED = random_case(truth=scene({3: MASKS[3]}, boxes=BOXES), seed=6)
 PLACED = [*CASES, BOXED, MIXED]
 
 
+OBJECTS = {
+    "object-iou": place.object_iou,
+    "object-recall": place.object_recall,
+    "object-precision": place.object_precision,
+}
+
+
 def test_energy_and_pointing_game():
     found = places(PLACED)
     assert len(found) == 8 + 2 + 3
@@ -295,26 +300,48 @@ def test_localization_error():
     assert values("localization-error", cases) == pytest.approx([expected])
 
 
-def test_object_iou_is_of_masks_alone():
+@pytest.mark.parametrize("name", OBJECTS)
+def test_objects_are_masks_alone(name):
     found = [(s, t, case.scene.mask(t)) for case in PLACED for s, t, _ in places([case])]
     found = [(s, t, mask) for s, t, mask in found if mask.any()]
     assert len(found) == 8 + 0 + 1
-    ious = [place.object_iou(saliency, mask) for saliency, _, mask in found]
-    expected = place.mean_of_classes(ious, [target for _, target, _ in found])
-    assert values("object-iou", PLACED) == pytest.approx([expected])
-    assert METRICS["object-iou"].update(BOXED) is None
+    each = [OBJECTS[name](saliency, mask) for saliency, _, mask in found]
+    expected = place.mean_of_classes(each, [target for _, target, _ in found])
+    assert 0 < expected < 1
+    assert values(name, PLACED) == pytest.approx([expected])
+    assert METRICS[name].update(BOXED) is None
+
+
+def test_a_map_that_covers_too_little_and_one_that_covers_too_much():
+    truth = scene({1: MASKS[1]}, labels=presence({1}))
+    found = []
+    for marked in (rectangle(1, 1, 5, 2), rectangle(0, 0, 10, 6)):
+        case = dataclasses.replace(random_case(truth, targets=(1,)), saliency=marked[None].float())
+        found.append([values(name, [case])[0] for name in OBJECTS])
+    assert found == [[4 / 20, 4 / 20, 1], [20 / 60, 1, 20 / 60]]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_the_threshold_of_the_cut(name):
+    case, reference = CASES[1], OBJECTS[name]
+    for threshold in (0.15, 0.7):
+        metric = choose_metrics([{"metric": name, "options": {"threshold": threshold}}])[name]
+        expected = reference(case.saliency[0], MASKS[3], threshold)
+        found = metric.compute({key: one[None] for key, one in metric.update(case).items()})
+        assert float(found[0]) == pytest.approx(expected)
+    assert values(name, [case])[0] != pytest.approx(expected)
 
 
 def test_perfect_and_worst_maps():
     truth = scene({1: MASKS[1], 4: MASKS[4]}, labels=presence({1, 4}))
     maps = torch.stack([MASKS[1], MASKS[4]]).float()
-    names = ("energy", "pointing-game", "object-iou", "localization-error", "segmentation")
+    names = ("energy", "pointing-game", *OBJECTS, "localization-error", "segmentation")
     perfect = dataclasses.replace(random_case(truth, targets=(1, 4)), saliency=maps)
     worst = dataclasses.replace(perfect, saliency=maps.flip(0))
     nothing = dataclasses.replace(perfect, saliency=torch.zeros_like(maps))
-    assert [values(name, [perfect])[0] for name in names] == [1, 1, 1, 0, 1]
-    assert [values(name, [worst])[0] for name in names[:4]] == [0, 0, 0, 1]
-    assert [values(name, [nothing])[0] for name in names[:4]] == [0, 0, 0, 1]
+    assert [values(name, [perfect])[0] for name in names] == [1, 1, 1, 1, 1, 0, 1]
+    assert [values(name, [worst])[0] for name in names[:6]] == [0, 0, 0, 0, 0, 1]
+    assert [values(name, [nothing])[0] for name in names[:6]] == [0, 0, 0, 0, 0, 1]
     background = 1 - (MASKS[1] | MASKS[4]).float().mean().item()
     assert values("segmentation", [nothing])[0] == pytest.approx(background / 3)
     assert values("segmentation", [perfect]) == [1, 1]
@@ -435,7 +462,7 @@ def test_best_object(truth):
 
 # Missing ground truth
 
-PLACE = ("energy", "pointing-game", "localization-error", "object-iou", "segmentation")
+PLACE = ("energy", "pointing-game", "localization-error", *OBJECTS, "segmentation")
 BARE = scene(None)
 
 
@@ -448,11 +475,11 @@ def test_without_ground_truth_there_are_no_sums(name):
 
 @pytest.mark.parametrize("name", [name for name in METRICS if not METRICS[name].wants])
 def test_boxes_alone_are_no_masks(name):
-    masked = name in ("object-iou", "segmentation")
+    masked = name in (*OBJECTS, "segmentation")
     assert (METRICS[name].update(BOXED) is None) == masked
 
 
-@pytest.mark.parametrize("name", PLACE[:4])
+@pytest.mark.parametrize("name", PLACE[:-1])
 def test_labels_without_a_place(name):
     """A label may be explained that is not there, or whose place is not annotated."""
     assert METRICS[name].update(random_case(targets=(0, 5))) is None
@@ -519,15 +546,6 @@ def test_sums_go_through_json_to_the_last_bit(name):
         for key, value in sums.items():
             assert value.ndim <= 1
             assert torch.equal(decoded(back[key], value), value)
-
-
-def test_sums_are_kept_short():
-    sums = {"big": torch.zeros(1000, dtype=torch.int64), "none": torch.zeros(3)}
-    sums["big"][[7, 999]] = torch.tensor([5, 2])
-    assert encode_sums(sums) == {
-        "big": {"size": 1000, "at": [7, 999], "values": [5, 2]},
-        "none": {"size": 3, "at": [], "values": []},
-    }
 
 
 def test_updates_do_not_modify_a_case():

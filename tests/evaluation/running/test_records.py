@@ -6,8 +6,9 @@ import os
 import signal
 
 import pytest
+import torch
 
-from captum_cluster.evaluation.running.records import Records, read_records
+from captum_cluster.evaluation.running.records import Records, encode_sums, read_records
 
 try:
     import resource
@@ -250,3 +251,12 @@ def test_two_runs_at_once_are_refused(tmp_path):
     with Records(tmp_path, 0) as records:
         records.append({"image": 4})
     assert [record["image"] for record in read_records(tmp_path)] == [1, 3, 4, 2]
+
+
+def test_sums_are_kept_short():
+    sums = {"big": torch.zeros(1000, dtype=torch.int64), "none": torch.zeros(3)}
+    sums["big"][[7, 999]] = torch.tensor([5, 2])
+    assert encode_sums(sums) == {
+        "big": {"size": 1000, "at": [7, 999], "values": [5, 2]},
+        "none": {"size": 3, "at": [], "values": []},
+    }

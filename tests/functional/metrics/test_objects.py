@@ -1,4 +1,4 @@
-"""Localisation error, per-object IoU and the best object, by hand and against slow derivations."""
+"""IoU, recall and precision of objects, and the best one, by hand and by slow derivations."""
 
 import math
 
@@ -12,29 +12,16 @@ from captum_cluster.functional.metrics import (
     ObjectMatch,
     above_threshold,
     best_object,
-    localization_compute,
-    localization_errors,
-    localization_update,
     object_iou_compute,
     object_iou_update,
+    object_precision_compute,
+    object_precision_update,
+    object_recall_compute,
+    object_recall_update,
 )
 from tests.helpers import localization_references as ref
 from tests.helpers import metric_references
-
-SIZE = (7, 8)
-
-
-def case(seed, count=6):
-    """Maps with large and small parts, each pair's boxes, masks and classes; some without any."""
-    generator = torch.Generator().manual_seed(seed)
-    maps = torch.randn(count, *SIZE, dtype=torch.float64, generator=generator)
-    target = torch.randint(0, 3, (count,), generator=generator)
-    corners = torch.randint(-2, 10, (count, 2, 4), generator=generator).double() / 1.25
-    boxes = [[tuple(box) for box in some[: n % 3]] for n, some in enumerate(corners.tolist())]
-    masks = torch.rand(count, *SIZE, generator=generator) < 0.5
-    masks[count // 2] = False
-    return maps, boxes, masks, target
-
+from tests.helpers.located_pairs import SIZE, located_pairs
 
 # The map cut at a threshold
 
@@ -55,123 +42,136 @@ def test_a_value_at_the_threshold_is_inside():
     assert above_threshold(maps, (1, 4), threshold=0.5).tolist() == [[[False, False, True, True]]]
 
 
-# Localisation error
+# What the cut maps mark, against the objects
+
+UPDATES = {
+    "iou": (object_iou_update, object_iou_compute, ref.object_iou),
+    "recall": (object_recall_update, object_recall_compute, ref.object_recall),
+    "precision": (object_precision_update, object_precision_compute, ref.object_precision),
+}
+EACH = pytest.mark.parametrize("name", UPDATES)
 
 
-def test_the_error_by_hand():
-    # the part of four pixels wins against the single greatest one; its box is 2x2
-    maps = torch.tensor([[[0.3, 0.3, 0, 0], [0.3, 0.3, 0, 1.0]]])
-    boxes = {
-        "right": (0, 0, 2, 2),
-        "half": (0, 0, 1, 2),
-        "less": (0, 0, 0.9, 2),
-        "far": (3, 1, 4, 2),
-    }
-    errors = {name: bool(localization_errors(maps, [[box]])) for name, box in boxes.items()}
-    assert errors == {"right": False, "half": False, "less": True, "far": True}
-    assert not localization_errors(maps, [[boxes["far"], boxes["right"]]])
-    # a higher threshold leaves the single pixel alone
-    assert not localization_errors(maps, [[boxes["far"]]], threshold=0.5)
-    assert localization_errors(maps, [[boxes["half"]]], iou=0.51)
-
-
+@EACH
 @settings(max_examples=25, deadline=None, derandomize=True)
-@given(st.integers(0, 999), st.sampled_from([0.15, 0.6]), st.sampled_from([0.1, 0.5]))
-def test_errors_are_the_reference(seed, threshold, iou):
-    maps, boxes, _, target = case(seed)
-    values = [
-        ref.localization_error(a, some, threshold, iou) for a, some in zip(maps, boxes, strict=True)
-    ]
-    sums = localization_update(maps, target, boxes, num_classes=3, threshold=threshold, iou=iou)
-    assert int(sums["skipped"]) == sum(value is None for value in values) >= 2
-    expected = ref.mean_of_classes(values, target.tolist())
-    assert float(localization_compute(sums)) == pytest.approx(expected, abs=1e-12, nan_ok=True)
-
-
-def test_there_are_right_and_wrong_boxes_above():
-    sums = [
-        localization_update(maps, target, boxes, num_classes=3, iou=0.1)
-        for maps, boxes, _, target in map(case, range(8))
-    ]
-    wrong = sum(int(one["errors"].sum()) for one in sums)
-    assert 0 < wrong < sum(int(one["pairs"].sum()) for one in sums)
-
-
-def test_a_mask_stands_for_its_tight_box():
-    maps, _, masks, target = case(4)
-    boxes = [[ref.box_around(np.argwhere(m.numpy()).tolist())] if m.any() else [] for m in masks]
-    by_masks = localization_update(maps, target, masks=masks, num_classes=3)
-    by_boxes = localization_update(maps, target, boxes, num_classes=3)
-    assert int(by_masks["skipped"]) == 1
-    for name, value in by_boxes.items():
-        assert torch.equal(by_masks[name], value)
-
-
-# Per-object IoU
-
-
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(st.integers(0, 999), st.sampled_from([0.15, 0.6]))
-def test_object_iou_is_the_reference(seed, threshold):
-    maps, boxes, masks, target = case(seed)
+@given(seed=st.integers(0, 999), threshold=st.sampled_from([0.15, 0.6]))
+def test_overlaps_are_the_reference(name, seed, threshold):
+    update, compute, reference = UPDATES[name]
+    maps, boxes, masks, target = located_pairs(seed)
     unions = [metric_references.boxes_mask(some, SIZE) for some in boxes]
     for truth, given_as in ((masks, {"masks": masks}), (unions, {"boxes": boxes})):
         values = [
-            ref.object_iou(a, m, threshold) if m.any() else None
+            reference(a, m, threshold) if m.any() else None
             for a, m in zip(maps, truth, strict=True)
         ]
-        sums = object_iou_update(maps, target, num_classes=3, threshold=threshold, **given_as)
+        sums = update(maps, target, num_classes=3, threshold=threshold, **given_as)
+        assert int(sums["skipped"]) == values.count(None) >= 1
         expected = ref.mean_of_classes(values, target.tolist())
-        assert float(object_iou_compute(sums)) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        assert float(compute(sums)) == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
-def test_the_mean_of_each_class_comes_first():
-    mask = torch.tensor([[[True, True, False, False]]])
-    maps = torch.tensor([[[9.0, 9, 0, 0]], [[9.0, 9, 0, 0]], [[9.0, 0, 0, 0]], [[0.0, 0, 9, 0]]])
-    # IoU 1, 1, 1/2 of class 0 and 0 of class 2; class 1 has none
-    sums = object_iou_update(maps, torch.tensor([0, 0, 0, 2]), mask.expand(4, 1, 4), num_classes=3)
-    assert sums["iou"].tolist() == [2.5, 0, 0]
-    assert sums["pairs"].tolist() == [3, 0, 1]
-    assert object_iou_compute(sums).item() == pytest.approx(2.5 / 3 / 2)
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("iou", [1, 1, 1 / 2, 2 / 3, 0]),
+        ("recall", [1, 1, 1 / 2, 1, 0]),
+        ("precision", [1, 1, 1, 2 / 3, 0]),
+    ],
+)
+def test_the_mean_of_each_class_comes_first(name, values):
+    update, compute, _ = UPDATES[name]
+    mask = torch.tensor([[[True, True, False, False]]]).expand(5, 1, 4)
+    maps = torch.tensor([[9.0, 9, 0, 0], [9, 9, 0, 0], [9, 0, 0, 0], [9, 9, 9, 0], [0, 0, 9, 0]])
+    # one too small and one too large of class 0; class 1 has none
+    sums = update(maps[:, None], torch.tensor([0, 0, 0, 0, 2]), mask, num_classes=3)
+    assert sums[name].tolist() == pytest.approx([sum(values[:4]), 0, 0])
+    assert sums["pairs"].tolist() == [4, 0, 1]
+    assert compute(sums).item() == pytest.approx(sum(values) / 4 / 2)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_recall_and_precision_bound_the_iou(seed):
+    """IoU is at most each of them, and follows from both: 1 / IoU = 1 / r + 1 / p - 1."""
+    maps, _, masks, _ = located_pairs(seed)
+    known = masks.flatten(1).any(dim=1)
+    for a, m in zip(maps[known], masks[known], strict=True):
+        iou, recall, precision = (
+            float(update(a[None], [0], m[None], num_classes=1)[name][0])
+            for name, (update, _, _) in UPDATES.items()
+        )
+        assert 0 < iou <= min(recall, precision) <= 1
+        assert 1 / iou == pytest.approx(1 / recall + 1 / precision - 1)
+
+
+def test_a_lower_threshold_covers_more():
+    maps, _, masks, target = located_pairs(2)
+    recalls = [
+        float(
+            object_recall_compute(
+                object_recall_update(maps, target, masks, num_classes=3, threshold=threshold)
+            )
+        )
+        for threshold in (0.05, 0.3, 0.9)
+    ]
+    assert recalls[0] > recalls[1] > recalls[2]
+
+
+@EACH
 @pytest.mark.parametrize("grid", [(2, 3), SIZE])
-def test_maps_are_upsampled_to_the_masks(grid):
+def test_maps_are_upsampled_to_the_masks(name, grid):
+    update, _, reference = UPDATES[name]
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(3, *grid, dtype=torch.float64, generator=generator)
     masks = torch.rand(3, *SIZE, generator=generator) < 0.5
-    sums = object_iou_update(maps, [0, 0, 0], masks, num_classes=1)
-    expected = [ref.object_iou(a, m) for a, m in zip(maps, masks, strict=True)]
-    assert sums["iou"].item() == pytest.approx(sum(expected), abs=1e-12)
+    sums = update(maps, [0, 0, 0], masks, num_classes=1)
+    expected = [reference(a, m) for a, m in zip(maps, masks, strict=True)]
+    assert sums[name].item() == pytest.approx(sum(expected), abs=1e-12)
 
 
-def test_perfect_worst_and_empty():
-    _, _, masks, target = case(1)
-    masks[:, 0, 0], masks[:, -1, -1] = True, False  # neither empty nor full
+@EACH
+def test_perfect_worst_and_empty(name):
+    update, compute, _ = UPDATES[name]
+    _, _, masks, target = located_pairs(1)
     blocks = torch.zeros_like(masks)
     blocks[:, 2:5, 1:4] = True
-    for maps, error, overlap in ((blocks, 0, 1), (~blocks & masks.roll(4, 2), 1, 0)):
-        found = localization_update(maps.float(), target, masks=blocks, num_classes=3, iou=0.999)
-        assert localization_compute(found) == error
-        found = object_iou_update(maps.float(), target, blocks, num_classes=3)
-        assert object_iou_compute(found) == overlap
-    zero = torch.zeros(6, *SIZE)
-    found = localization_update(zero, target, masks=blocks, num_classes=3)
-    assert localization_compute(found) == 1
-    assert object_iou_compute(object_iou_update(zero, target, blocks, num_classes=3)) == 0
+    for maps, overlap in ((blocks, 1), (~blocks & masks.roll(4, 2), 0), (0 * blocks.int(), 0)):
+        assert compute(update(maps.float(), target, blocks, num_classes=3)) == overlap
 
 
-def test_many_resamples_at_once():
-    sums = {"iou": torch.tensor([[1.0, 0.0], [0.0, 0.0]]), "pairs": torch.tensor([[2, 1], [0, 0]])}
-    np.testing.assert_equal(object_iou_compute(sums).numpy(), [0.25, math.nan])
-    counts = {"errors": torch.tensor([[1, 0]]), "pairs": torch.tensor([[2, 0]])}
-    assert localization_compute(counts).tolist() == [0.5]
+def test_a_part_of_the_object_and_more_than_it():
+    thing = torch.zeros(1, *SIZE, dtype=torch.bool)
+    thing[:, 2:5, 1:4] = True
+    part, more = torch.zeros(1, *SIZE), torch.zeros(1, *SIZE)
+    part[:, 3, 2], more[:, 1:6, 0:5] = 1, 1
+    found = [
+        [
+            compute(update(a, [0], thing, num_classes=1)).item()
+            for update, compute, _ in UPDATES.values()
+        ]
+        for a in (part, more)
+    ]
+    assert found == [[1 / 9, 1 / 9, 1], [9 / 25, 1, 9 / 25]]
+
+
+@EACH
+def test_many_resamples_at_once(name):
+    sums = {name: torch.tensor([[1.0, 0.0], [0.0, 0.0]]), "pairs": torch.tensor([[2, 1], [0, 0]])}
+    np.testing.assert_equal(UPDATES[name][1](sums).numpy(), [0.25, math.nan])
+
+
+@EACH
+def test_maps_and_masks_are_left_as_they_are(name):
+    maps, _, masks, target = located_pairs(3)
+    before = maps.clone(), masks.clone()
+    UPDATES[name][0](maps, target, masks, num_classes=3)
+    assert torch.equal(maps, before[0])
+    assert torch.equal(masks, before[1])
 
 
 MAPS, TRUTH = torch.ones(1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool)
 
 
-@pytest.mark.parametrize("update", [localization_update, object_iou_update])
+@EACH
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
@@ -192,23 +192,27 @@ MAPS, TRUTH = torch.ones(1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool)
             "Expected threshold to be a number above 0 and at most 1, but got 'low' (str).",
         ),
         (
+            {"masks": TRUTH.int()},
+            TypeError,
+            "Expected masks to be a boolean tensor, but got torch.int32.",
+        ),
+        (
+            {"masks": None},
+            ValueError,
+            "Expected the ground truth to be either boxes or masks, but got neither.",
+        ),
+        (
             {"maps": MAPS * math.inf},
             ValueError,
             "Expected maps to be finite, but got an infinite value at index [0, 0, 0].",
         ),
     ],
 )
-def test_wrong_arguments(update, change, error, text):
+def test_wrong_arguments(name, change, error, text):
     arguments = {"maps": MAPS, "target": [0], "masks": TRUTH, "num_classes": 2, **change}
     with pytest.raises(error, match="^Expected") as raised:
-        update(**arguments)
+        UPDATES[name][0](**arguments)
     assert str(raised.value) == text
-
-
-def test_wrong_iou():
-    with pytest.raises(ValueError, match="^Expected iou") as raised:
-        localization_update(MAPS, [0], masks=TRUTH, num_classes=2, iou=1.5)
-    assert str(raised.value) == "Expected iou to be a number above 0 and at most 1, but got 1.5."
 
 
 # The object that a map overlaps most
@@ -232,7 +236,7 @@ def test_the_best_object_by_hand():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_best_object_is_the_reference(seed):
-    maps, _, masks, _ = case(seed)
+    maps, _, masks, _ = located_pairs(seed)
     for a in maps:
         found = best_object(a, masks)
         overlaps = [ref.object_iou(a, m) for m in masks]

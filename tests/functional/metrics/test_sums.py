@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from captum_cluster.functional.metrics.sums import by_class, mean_of_classes, ratio, total
+from captum_cluster.functional.metrics.sums import (
+    by_class,
+    mean_of_classes,
+    ratio,
+    sums_by_class,
+    total,
+)
 
 
 def test_total_is_exact():
@@ -29,6 +35,19 @@ def test_by_class_is_a_loop():
     counts = by_class(values > 0.5, target, 6)
     assert counts.dtype == torch.int64
     assert int(counts.sum()) == int((values > 0.5).sum())
+
+
+def test_pairs_that_do_not_count_are_skipped():
+    values, target = torch.tensor([0.5, 1.0, 4.0, 0.25]), torch.tensor([2, 0, 2, 2])
+    counted = torch.tensor([True, True, False, True])
+    sums = sums_by_class("share", values, counted, target, 3)
+    assert {name: value.tolist() for name, value in sums.items()} == {
+        "share": [1.0, 0.0, 0.75],
+        "pairs": [1, 0, 2],
+        "skipped": 1,
+    }
+    assert sums["share"].dtype == torch.float64
+    assert sums["pairs"].dtype == sums["skipped"].dtype == torch.int64
 
 
 def test_means_leave_out_what_is_not_there():
