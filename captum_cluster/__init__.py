@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         LayerMultiLevelCam,
         LayerRise,
         LayerScoreCam,
+        LayerSubCategoryCam,
         MultiScale,
     )
     from captum_cluster.evaluation import compare, evaluate, explain
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         MultiLevelCAM,
         MultiScaleCAM,
         ScoreCAM,
+        SubCategoryCAM,
     )
 
 __version__ = "0.1.0"
@@ -54,6 +56,7 @@ _EXPORTS = {
     "LayerMultiLevelCam": "captum_cluster.attr",
     "LayerRise": "captum_cluster.attr",
     "LayerScoreCam": "captum_cluster.attr",
+    "LayerSubCategoryCam": "captum_cluster.attr",
     "MinMaxCAM": "captum_cluster.grad_cam",
     "MinMaxGradCAM": "captum_cluster.grad_cam",
     "MinMaxTarget": "captum_cluster.grad_cam",
@@ -63,6 +66,7 @@ _EXPORTS = {
     "MultiScaleCAM": "captum_cluster.grad_cam",
     "RISE": "captum_cluster.grad_cam",
     "ScoreCAM": "captum_cluster.grad_cam",
+    "SubCategoryCAM": "captum_cluster.grad_cam",
     "compare": "captum_cluster.evaluation",
     "evaluate": "captum_cluster.evaluation",
     "explain": "captum_cluster.evaluation",
@@ -83,6 +87,7 @@ __all__ = [
     "LayerMultiLevelCam",
     "LayerRise",
     "LayerScoreCam",
+    "LayerSubCategoryCam",
     "MinMaxCAM",
     "MinMaxGradCAM",
     "MinMaxTarget",
@@ -91,6 +96,7 @@ __all__ = [
     "MultiScale",
     "MultiScaleCAM",
     "ScoreCAM",
+    "SubCategoryCAM",
     "__version__",
     "compare",
     "evaluate",

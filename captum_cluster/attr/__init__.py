@@ -10,6 +10,7 @@ from captum_cluster.attr.multi_level_cam import LayerMultiLevelCam
 from captum_cluster.attr.multi_scale import MultiScale
 from captum_cluster.attr.rise import LayerRise
 from captum_cluster.attr.score_cam import LayerScoreCam
+from captum_cluster.attr.sub_category_cam import LayerSubCategoryCam
 
 __all__ = [
     "LayerClassActivationMap",
@@ -21,5 +22,6 @@ __all__ = [
     "LayerMultiLevelCam",
     "LayerRise",
     "LayerScoreCam",
+    "LayerSubCategoryCam",
     "MultiScale",
 ]

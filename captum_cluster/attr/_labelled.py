@@ -46,7 +46,8 @@ class LayerClosedFormCam(LayerCam):
         device_ids: See there.
         reshape_transform: See there.
         classifier: The ``nn.Linear`` or 1x1 ``nn.Conv2d`` that gives the logits; where it has an
-            ``effective_weight``, that is read. None: the last one in the model.
+            ``effective_weight``, that is read. None: the model's ``parent_head``, else the last
+            in it.
 
     Raises:
         LayerError: At each call, where the pooled layer and the classifier do not give the

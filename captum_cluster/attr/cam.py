@@ -23,7 +23,7 @@ class LayerClassActivationMap(LayerClosedFormCam, algorithm=CAM):
         layer: The layer that is pooled.
         device_ids: As in Captum.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w).
-        classifier: The linear classifier; None: the last one in the model.
+        classifier: The linear classifier; None: the model's ``parent_head``, else the last in it.
 
     Example:
         >>> import torch

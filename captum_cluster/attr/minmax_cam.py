@@ -24,7 +24,7 @@ class LayerMinMaxCam(LayerClosedFormCam, algorithm=MINMAX_CAM):
         device_ids: As in Captum.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w).
         classifier: The linear classifier, read through its ``effective_weight`` where it has one
-            (``KernelUsageLinear``); None: the last one in the model.
+            (``KernelUsageLinear``); None: the model's ``parent_head``, else the last in it.
 
     Example:
         >>> import torch

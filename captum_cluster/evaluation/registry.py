@@ -42,6 +42,7 @@ OWN: dict[str, tuple[Any, dict[str, Any]]] = {
     "cam": (attr.LayerClassActivationMap, {}),
     "multi-branch-cam": (attr.LayerMultiBranchCam, {}),
     "multi-level-cam": (attr.LayerMultiLevelCam, {}),
+    "sub-category-cam": (attr.LayerSubCategoryCam, {}),
     "score-cam": (attr.LayerScoreCam, {}),
     "rise": (attr.LayerRise, {}),
 }
@@ -361,6 +362,7 @@ def warm_up(name: str) -> None:
             nn.Flatten(),
             nn.Linear(8, 4),
         )
+        net[4].sub_category_head = nn.Linear(8, 8)
         image = torch.rand(1, 3, 8, 8)
     options: dict[str, Any] = {"n_masks": 8} if name == "rise" else {}
     run_method(name, net.eval(), net[1], image, 0, labels=[0, 1], **options)

@@ -10,6 +10,7 @@ from captum_cluster.grad_cam.multi_level_cam import MultiLevelCAM
 from captum_cluster.grad_cam.multi_scale import MultiScaleCAM
 from captum_cluster.grad_cam.rise import RISE
 from captum_cluster.grad_cam.score_cam import ScoreCAM
+from captum_cluster.grad_cam.sub_category_cam import SubCategoryCAM
 from captum_cluster.grad_cam.targets import MinMaxTarget
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "MultiLevelCAM",
     "MultiScaleCAM",
     "ScoreCAM",
+    "SubCategoryCAM",
 ]

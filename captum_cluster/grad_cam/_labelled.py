@@ -31,7 +31,8 @@ class ClosedFormCAM(ScopedCAM):
         target_layers: See there.
         reshape_transform: See there.
         classifier: The ``nn.Linear`` or 1x1 ``nn.Conv2d`` that gives the logits; where it has an
-            ``effective_weight``, that is read. None: the last one in the model.
+            ``effective_weight``, that is read. None: the model's ``parent_head``, else the last
+            in it.
         tta_transforms: See there.
         **options: The method's own, see its config.
 

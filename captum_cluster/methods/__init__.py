@@ -10,7 +10,12 @@ from captum_cluster.methods.batch import (
     feature_maps,
 )
 from captum_cluster.methods.cam import CAM, CamConfig, cam
-from captum_cluster.methods.classifier import closed_form_weight, find_classifier
+from captum_cluster.methods.classifier import (
+    closed_form_weight,
+    find_classifier,
+    find_sub_category_head,
+    sub_category_weight,
+)
 from captum_cluster.methods.cluster_cam import (
     CLUSTER_CAM,
     ClusterCamConfig,
@@ -57,6 +62,12 @@ from captum_cluster.methods.networks import (
 )
 from captum_cluster.methods.rise import RISE, RiseConfig, rise
 from captum_cluster.methods.score_cam import SCORE_CAM, ScoreCamConfig, score_cam
+from captum_cluster.methods.sub_category_cam import (
+    SUB_CATEGORY_CAM,
+    SubCategoryCamConfig,
+    SubCategoryCamResult,
+    sub_category_cam,
+)
 
 __all__ = [
     "CAM",
@@ -68,6 +79,7 @@ __all__ = [
     "MULTI_LEVEL_CAM",
     "RISE",
     "SCORE_CAM",
+    "SUB_CATEGORY_CAM",
     "Algorithm",
     "CamConfig",
     "ClusterCamConfig",
@@ -88,6 +100,8 @@ __all__ = [
     "Networks",
     "RiseConfig",
     "ScoreCamConfig",
+    "SubCategoryCamConfig",
+    "SubCategoryCamResult",
     "cam",
     "check_baselines",
     "check_groups_of",
@@ -101,6 +115,7 @@ __all__ = [
     "feature_gradients",
     "feature_maps",
     "find_classifier",
+    "find_sub_category_head",
     "minmax_cam",
     "minmax_grad_cam",
     "multi_branch_cam",
@@ -110,6 +125,8 @@ __all__ = [
     "rise",
     "score_cam",
     "split_networks",
+    "sub_category_cam",
+    "sub_category_weight",
     "weighted_outputs",
     "with_options",
 ]

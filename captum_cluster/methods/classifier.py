@@ -1,4 +1,4 @@
-"""The linear classifier behind pooled feature maps, for the closed forms."""
+"""The linear heads behind pooled feature maps: of the labels, and of their sub-categories."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ _ADVICE = (
     "any model: minmax-grad-cam (LayerMinMaxGradCam, MinMaxGradCAM) for minmax-cam, grad-cam for "
     "cam."
 )
+_HEAD = "parent_head"
+_SUB_HEAD = "sub_category_head"
 
 
 def find_classifier(model: object, classifier: nn.Module | None = None) -> nn.Module:
-    """Return the linear classifier of a model: the one given, or the last that is in it.
+    """Return the linear classifier of a model: the one given, its own, or the last that is in it.
+
+    A model's own is its ``parent_head``, where it has a linear one: with sub-categories
+    (``SubCategoryDiscovery``) another linear layer may come last. Of models without one, a head of
+    sub-categories is passed over.
 
     Args:
         model: A module, or a function of the inputs (there the classifier cannot be found).
@@ -40,15 +46,87 @@ def find_classifier(model: object, classifier: nn.Module | None = None) -> nn.Mo
         if not _is_linear(classifier):
             raise TypeError(expected("classifier", what, describe(classifier)))
         return classifier
-    networks, _ = networks_of(model)
-    # Of several networks the first gives the model's outputs.
-    owner = networks[0] if networks else owner_of(model)
-    if owner is None:
-        raise LayerError(expected("classifier", "given for a function that hides its model", None))
-    found = [module for module in owner.modules() if _is_linear(module)]
+    owner = _owner(model, "classifier")
+    own: Any = getattr(owner, _HEAD, None)
+    if _is_linear(own):
+        return own  # type: ignore[no-any-return]
+    found: list[nn.Module] = [
+        module
+        for name, module in owner.named_modules()
+        if _is_linear(module) and not _ends_in(name, _SUB_HEAD)
+    ]
     if not found:
         raise LayerError(expected("the model", f"to hold {what}", type(owner).__name__) + _ADVICE)
     return found[-1]
+
+
+def find_sub_category_head(model: object, head: nn.Module | None = None) -> nn.Module:
+    """Return the head of the sub-categories of a model: the one given, or its own.
+
+    Its own is its attribute ``sub_category_head``, or the first module of that name inside it.
+
+    Args:
+        model: A module, or a function of the inputs (there the head cannot be found).
+        head: A module with a ``weight`` or an ``effective_weight`` (L*K,C).
+
+    Raises:
+        TypeError: ``head`` is no such module.
+        LayerError: None is given, and the model has none or is a function.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
+        >>> net[2].sub_category_head = nn.Linear(8, 6)
+        >>> find_sub_category_head(net)
+        Linear(in_features=8, out_features=6, bias=True)
+    """
+    what = "a module with a weight (L*K,C)"
+    if head is not None:
+        if not _has_rows(head):
+            raise TypeError(expected("head", what, describe(head)))
+        return head
+    owner = _owner(model, "head")
+    named = (module for name, module in owner.named_modules() if _ends_in(name, _SUB_HEAD))
+    found: Any = getattr(owner, _SUB_HEAD, None) or next(named, None)
+    if not _has_rows(found):
+        got = f"a {type(owner).__name__} without"
+        advice = (
+            " Pass head= if another module is the head; SubCategoryDiscovery gives it to the "
+            "LightningModule, not to the network inside."
+        )
+        raise LayerError(expected("the model", f"to hold {_SUB_HEAD}, {what}", got) + advice)
+    return found  # type: ignore[no-any-return]
+
+
+def sub_category_weight(head: nn.Module, maps: Tensor, outputs: Tensor) -> Tensor:
+    """Return the weights (L,K,C) of a head of sub-categories, checked to fit maps and outputs.
+
+    Args:
+        head: See ``find_sub_category_head``. K is its ``n_sub_categories``; where it has none, its
+            rows for each label.
+        maps: (N,C,h,w), the layer's maps.
+        outputs: (N,L), the model's logits.
+
+    Raises:
+        ValueError: The outputs are not finite.
+        LayerError: The head takes another number of channels than the layer has maps, or is no
+            head of K rows for each label.
+
+    Example:
+        >>> head, maps = nn.Linear(8, 6), torch.rand(1, 8, 4, 4)
+        >>> sub_category_weight(head, maps, torch.rand(1, 2)).shape
+        torch.Size([2, 3, 8])
+    """
+    check_finite("the model's outputs", outputs.detach())
+    weight, _ = _parameters(head)
+    labels = 1 if outputs.ndim == 1 else outputs.shape[1]
+    number = getattr(head, "n_sub_categories", max(1, len(weight) // labels))
+    if weight.shape[1] != maps.shape[1]:
+        what = f"one whose {weight.shape[1]} maps the head of the sub-categories takes"
+        raise LayerError(expected("layer", what, f"one of {maps.shape[1]} maps"))
+    if outputs.ndim > 2 or len(weight) != labels * number:
+        what = f"to have {number} rows for each of the model's {labels} labels"
+        raise LayerError(expected("the head of the sub-categories", what, f"{len(weight)} rows"))
+    return weight.reshape(labels, number, -1).to(maps)
 
 
 def closed_form_weight(classifier: nn.Module, maps: Tensor, outputs: Tensor) -> Tensor:
@@ -94,6 +172,26 @@ def closed_form_weight(classifier: nn.Module, maps: Tensor, outputs: Tensor) -> 
         got = f"a relative difference of {error:.2g}"
         raise LayerError(expected("the model", what, got) + _ADVICE)
     return weight
+
+
+def _owner(model: object, option: str) -> nn.Module:
+    """Return the module whose heads are looked for; ``option`` is what may be given instead."""
+    networks, _ = networks_of(model)
+    # Of several networks the first gives the model's outputs.
+    owner = networks[0] if networks else owner_of(model)
+    if owner is None:
+        raise LayerError(expected(option, "given for a function that hides its model", None))
+    return owner
+
+
+def _ends_in(name: str, last: str) -> bool:
+    return name.rpartition(".")[2] == last
+
+
+def _has_rows(module: Any) -> bool:
+    """Return whether a module has weights (rows, C), as a head has."""
+    weight = getattr(module, "effective_weight", getattr(module, "weight", None))
+    return isinstance(module, nn.Module) and isinstance(weight, Tensor) and weight.ndim >= 2
 
 
 def _is_linear(module: Any) -> bool:

@@ -61,7 +61,7 @@ class GapClassifier(nn.Module):
             raise TypeError(expected("body", "an nn.Module that gives maps", describe(body)))
         if not isinstance(parent_head, nn.Linear):
             raise TypeError(expected("parent_head", "an nn.Linear", describe(parent_head)))
-        # The head comes last: the closed forms take the last linear layer of a model.
+        # The head comes last: of a model around this one the closed forms take the last linear.
         self.body = body
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(_check_dropout(dropout))

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from captum_cluster._checks import check_flag, check_integer
+from captum_cluster._checks import check_flag, check_integer, expected
 from captum_cluster.functional.training import kernel_usage_weight
+from captum_cluster.training.heads import KernelUsageConv2d, KernelUsageLinear
 
 
 class SubCategoryHead(nn.Linear):
@@ -25,12 +26,13 @@ class SubCategoryHead(nn.Linear):
         bias: Whether to add a bias.
         kernel_usage: Apply the weights ``W * softmax(W)``, the softmax over the L*K
             sub-categories (``KernelUsageLinear``).
+        magnitude: With ``kernel_usage``: put ``|W|`` inside the softmax.
         device: As in ``nn.Linear``.
         dtype: As in ``nn.Linear``.
 
     Raises:
         TypeError: A number is no integer, or an option no bool.
-        ValueError: A number is below 1.
+        ValueError: A number is below 1, or ``magnitude`` comes without ``kernel_usage``.
 
     Shape:
         Input (..., C), output (..., L*K): logits.
@@ -41,7 +43,7 @@ class SubCategoryHead(nn.Linear):
         torch.Size([2, 200])
         >>> head
         SubCategoryHead(in_features=512, num_labels=20, n_sub_categories=10, bias=True, \
-kernel_usage=False)
+kernel_usage=False, magnitude=False)
 
     References:
         Chang et al. 2020, "Weakly-Supervised Semantic Segmentation via Sub-category Exploration",
@@ -56,6 +58,7 @@ kernel_usage=False)
         bias: bool = True,
         *,
         kernel_usage: bool = False,
+        magnitude: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -63,15 +66,55 @@ kernel_usage=False)
         labels = check_integer("num_labels", num_labels, 1)
         number = check_integer("n_sub_categories", n_sub_categories, 1)
         check_flag("bias", bias)
+        if check_flag("magnitude", magnitude) and not check_flag("kernel_usage", kernel_usage):
+            raise ValueError(expected("magnitude", "False without kernel_usage", True))
         super().__init__(in_features, labels * number, bias, device, dtype)
         self.num_labels = labels
         self.n_sub_categories = number
         self.kernel_usage = check_flag("kernel_usage", kernel_usage)
+        self.magnitude = magnitude
+
+    @classmethod
+    def beside(cls, parent: Any, n_sub_categories: int) -> SubCategoryHead:
+        """Return a head for the features that a head of the labels takes, of the same kind.
+
+        With a bias where that has one, and with its kernel usage regularization
+        (``KernelUsageLinear``, ``KernelUsageConv2d``); on its device, with its dtype. The global
+        random state is left alone.
+
+        Args:
+            parent: With a ``weight`` (L,C), or (L,C,1,1) of a 1x1 convolution.
+            n_sub_categories: K.
+
+        Raises:
+            TypeError: ``n_sub_categories`` is no integer.
+            ValueError: It is below 1.
+
+        Example:
+            >>> SubCategoryHead.beside(nn.Linear(8, 3, bias=False), 4)
+            SubCategoryHead(in_features=8, num_labels=3, n_sub_categories=4, bias=False, \
+kernel_usage=False, magnitude=False)
+        """
+        labels, features = parent.weight.shape[:2]
+        usage = isinstance(parent, KernelUsageLinear | KernelUsageConv2d)
+        with torch.random.fork_rng(devices=[]):
+            return cls(
+                features,
+                labels,
+                n_sub_categories,
+                bias=getattr(parent, "bias", None) is not None,
+                kernel_usage=usage,
+                magnitude=usage and parent.magnitude,
+                device=parent.weight.device,
+                dtype=parent.weight.dtype,
+            )
 
     @property
     def effective_weight(self) -> Tensor:
         """The weights (L*K, C) that the layer applies, differentiable."""
-        return kernel_usage_weight(self.weight) if self.kernel_usage else self.weight
+        if not self.kernel_usage:
+            return self.weight
+        return kernel_usage_weight(self.weight, magnitude=self.magnitude)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002, the host's name
         """Return the logits (..., L*K) of features (..., C)."""
@@ -112,5 +155,5 @@ kernel_usage=False)
         return (
             f"in_features={self.in_features}, num_labels={self.num_labels}, "
             f"n_sub_categories={self.n_sub_categories}, bias={self.bias is not None}, "
-            f"kernel_usage={self.kernel_usage}"
+            f"kernel_usage={self.kernel_usage}, magnitude={self.magnitude}"
         )

@@ -27,6 +27,7 @@ from captum_cluster.attr import (
     LayerMultiLevelCam,
     LayerRise,
     LayerScoreCam,
+    LayerSubCategoryCam,
 )
 from captum_cluster.grad_cam import (
     CAM,
@@ -39,6 +40,7 @@ from captum_cluster.grad_cam import (
     MultiBranchCAM,
     MultiLevelCAM,
     ScoreCAM,
+    SubCategoryCAM,
 )
 from captum_cluster.methods import (
     CamConfig,
@@ -50,6 +52,7 @@ from captum_cluster.methods import (
     MultiLevelCamConfig,
     RiseConfig,
     ScoreCamConfig,
+    SubCategoryCamConfig,
 )
 
 
@@ -83,6 +86,7 @@ class Case:
         rounds: How often masks are scored, each time as few passes as hold them all.
         gradient: Differentiates the model.
         closed_form: Reads the linear classifier: explains only a layer that is pooled before it.
+        sub_head: Reads the head of the sub-categories: explains only a layer of as many maps.
         index_targets: The target is a class index, and the model gives (N,L) or (N,).
         labelled: Contrasts the labels present. Where a test gives none, `labels_of` does.
         together: Several layers make one map (else one each, and the host averages them).
@@ -104,6 +108,7 @@ class Case:
     rounds: int = 1
     gradient: bool = False
     closed_form: bool = False
+    sub_head: bool = False
     index_targets: bool = False
     labelled: bool = False
     together: bool = False
@@ -113,6 +118,11 @@ class Case:
         """A layer of ``SmallNet`` with negative values, where the method can explain one."""
         return "relu2" if self.closed_form else "conv2"
 
+    @property
+    def earlier(self):
+        """A layer before ``relu2``, or one behind it where the method explains no earlier one."""
+        return "dropout" if self.closed_form or self.sub_head else "relu1"
+
     def given(self, labels):
         """Return the option that gives these labels, for methods that have it."""
         return {"labels": labels} if self.labelled else {}
@@ -120,14 +130,18 @@ class Case:
     def _options(self, inputs, options):
         return {**self.options, **self.given(labels_of(inputs)), **options}
 
-    def build(self, forward_func, layer, classifier=None, **kwargs):
-        """Build the Captum class; where it reads a classifier, that one."""
-        own = {"classifier": classifier} if self.closed_form and classifier is not None else {}
+    def build(self, forward_func, layer, of=None, **kwargs):
+        """Build the Captum class; where it reads a head, with that of the network ``of``."""
+        own = {}
+        if of is not None and self.closed_form:
+            own = {"classifier": of.fc}
+        if of is not None and self.sub_head:
+            own = {"head": of.sub_category_head}
         return self.captum(forward_func, layer, **own, **kwargs)
 
-    def attribute(self, forward_func, layer, inputs, *args, classifier=None, **options):
+    def attribute(self, forward_func, layer, inputs, *args, of=None, **options):
         """Call ``attribute`` of the Captum class, with this row's options."""
-        cam = self.build(forward_func, layer, classifier)
+        cam = self.build(forward_func, layer, of)
         return cam.attribute(inputs, *args, **self._options(inputs, options))
 
     def attribute_targets(self, forward_func, layer, inputs, *args, **options):
@@ -265,6 +279,18 @@ CASES = [
         CamConfig,
         passes=lambda c, result: len(result.maps),
         closed_form=True,
+        index_targets=True,
+    ),
+    # On networks with a head of sub-categories: see tests/conformance/nets.py.
+    Case(
+        "sub-category-cam",
+        "sub-category-cam",
+        LayerSubCategoryCam,
+        SubCategoryCAM,
+        SubCategoryCamConfig,
+        passes=lambda c, result: len(result.maps),
+        weighted=False,
+        sub_head=True,
         index_targets=True,
     ),
     Case(

@@ -21,7 +21,7 @@ from captum_cluster import (
 from captum_cluster._checks import LayerError, TargetError
 from captum_cluster.hooks import count_forwards
 from tests.conformance.cases import CASES, assert_same_state, each, ids, state_of
-from tests.helpers.nets import NaNNet, SmallNet, TokenNet, TupleNet, images
+from tests.conformance.nets import NaNNet, SmallNet, TokenNet, TupleNet, images
 
 SIZE = (16, 24)
 FORM = re.compile(
@@ -221,6 +221,7 @@ CHOICES = {
     "minmax-grad-cam": ["contrast", "reduction"],
     "minmax-cam": ["contrast"],
     "cam": [],
+    "sub-category-cam": [],
     "multi-branch-cam": [],
     "multi-level-cam": ["rest"],
 }
@@ -918,10 +919,10 @@ def test_a_score_function_that_gives_something_else(case, face):
 def test_a_model_that_does_not_give_one_row_for_each_image(case):
     model = net()
     with pytest.raises(ValueError, match=r"^Expected the model to give a tensor with one row"):
-        case.attribute(lambda x: model(x).sum(), model.relu2, batch(), 1, classifier=model.fc)
+        case.attribute(lambda x: model(x).sum(), model.relu2, batch(), 1, of=model)
     with pytest.raises(ValueError, match=r"^Expected the model to give a tensor with one row"):
         function = lambda x: {"logits": model(x)}  # noqa: E731
-        case.attribute(function, model.relu2, batch(), 1, classifier=model.fc)
+        case.attribute(function, model.relu2, batch(), 1, of=model)
 
 
 class Answer(torch.nn.Module):

@@ -24,7 +24,7 @@ from tests.conformance.cases import (
     modes_of,
     state_of,
 )
-from tests.helpers.nets import (
+from tests.conformance.nets import (
     ArgsNet,
     DenseNet2d,
     FlatNet,
@@ -367,7 +367,7 @@ def test_additional_arguments_go_with_their_images(case):
             return model(image, FACTORS[i : i + 1])
 
         one = slice(i, i + 1)
-        alone = case.attribute(folded, layer, x[one], target, classifier=model.net.fc)
+        alone = case.attribute(folded, layer, x[one], target, of=model.net)
         assert_close(together[one], alone)
 
 
@@ -381,7 +381,7 @@ def test_additional_arguments_may_be_numbers_of_the_output(case):
         def folded(image, i=i):
             return model(image, FACTORS[i])
 
-        alone = case.attribute(folded, model.relu, x[i : i + 1], i)
+        alone = case.attribute(folded, model.relu, x[i : i + 1], i, of=model)
         assert_close(together[i : i + 1], alone)
 
 
@@ -396,7 +396,7 @@ def test_additional_arguments_may_be_other_objects(case):
     def folded(image):
         return model(image, FACTORS[:1], flag=False)
 
-    assert_close(together, case.attribute(folded, layer, x, TARGETS, classifier=model.net.fc))
+    assert_close(together, case.attribute(folded, layer, x, TARGETS, of=model.net))
     other = case.attribute(model, layer, x, TARGETS, additional_forward_args=(FACTORS[:1], True))
     assert not torch.allclose(together, other)
 
@@ -417,7 +417,7 @@ def _joined(model):
 def test_a_tuple_of_inputs(case):
     model, x = net(), batch()
     parts = (x[:, :1], x[:, 1:])
-    pair = case.attribute(_joined(model), model.relu2, parts, TARGETS, classifier=model.fc)
+    pair = case.attribute(_joined(model), model.relu2, parts, TARGETS, of=model)
     assert_close(pair, case.attribute(model, model.relu2, x, TARGETS))
 
 
@@ -576,6 +576,10 @@ def test_a_model_with_one_output_needs_no_target(case, kind):
     if case.closed_form:
         own = model.fc.weight[0, :, None, None] * activations(model, model.relu, x)
         assert_close(maps, own.sum(dim=1, keepdim=True).detach())
+    elif case.sub_head:
+        rows = model.sub_category_head.weight
+        cams = torch.einsum("kc,nchw->nkhw", rows, activations(model, model.relu, x))
+        assert_close(maps, cams.relu().amax(dim=1, keepdim=True))
     else:
 
         def two(image):  # One logit is the difference of two: sigmoid and softmax agree.
@@ -773,7 +777,7 @@ def test_the_model_may_be_any_callable(case, kind):
     model, x = net(), batch()
     callables = {"lambda": lambda x: model(x), "bound method": model.forward}
     function = callables.get(kind) or Wrapped(model).eval()
-    maps = case.attribute(function, model.relu2, x, TARGETS, classifier=model.fc)
+    maps = case.attribute(function, model.relu2, x, TARGETS, of=model)
     assert_close(maps, case.attribute(model, model.relu2, x, TARGETS))
 
 

@@ -18,9 +18,16 @@ from tests.helpers import (
     level_references,
     minmax_references,
     references,
+    sub_category_references,
 )
 
-REFERENCES = (references, collection_references, minmax_references, level_references)
+REFERENCES = (
+    references,
+    collection_references,
+    minmax_references,
+    level_references,
+    sub_category_references,
+)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -52,7 +59,7 @@ def test_the_methods_of_the_first_issues_are_there():
     ids = {algorithm.id for algorithm in FOUND.values()}
     assert {"cluster-cam", "score-cam", "rise"} <= ids
     assert {"collection-cam", "minmax-grad-cam", "minmax-cam", "cam"} <= ids
-    assert {"multi-branch-cam", "multi-level-cam"} <= ids
+    assert {"multi-branch-cam", "multi-level-cam", "sub-category-cam"} <= ids
     assert len(ids) == len(FOUND), "two methods share an id"
 
 

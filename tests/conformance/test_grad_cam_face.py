@@ -23,7 +23,7 @@ from captum_cluster._checks import TargetError
 from captum_cluster.grad_cam import MinMaxTarget
 from captum_cluster.hooks import count_forwards
 from tests.conformance.cases import CASES, assert_same_state, each, hooks_of, modes_of, state_of
-from tests.helpers.nets import FlatNet, NaNNet, RaisingNet, SmallNet, TokenNet, images
+from tests.conformance.nets import FlatNet, NaNNet, RaisingNet, SmallNet, TokenNet, images
 
 SIZE = (16, 24)
 LABELS = [3, 0, 2]
@@ -89,6 +89,7 @@ def test_the_options_stand_in_the_constructors_signature(case):
     shown = inspect.signature(case.grad_cam).parameters
     run = {"baselines": None, "batch_size": None, "show_progress": False} if case.masked else {}
     run = {"classifier": None} if case.closed_form else run
+    run = {"head": None} if case.sub_head else run
     run["tta_transforms"] = None
     assert set(list(shown)[3:]) == vars(case.config()).keys() | run.keys()
     for name, default in {**vars(case.config()), **run}.items():
@@ -257,7 +258,7 @@ def test_the_number_of_forward_passes(case):
     assert count.images == case.passes(12, cam.results[0])
 
 
-@each(together=False, closed_form=False)
+@each(together=False, closed_form=False, sub_head=False)
 def test_several_layers_are_averaged_as_in_the_host(case):
     model, x = net(), batch()
     layers = [model.relu1, model.relu2]
@@ -464,7 +465,7 @@ def test_refine_cam(case):
     cam = case.cam(model, [model.relu2])
     one = RefineCAM(model, [model.relu2], base_method=case.grad_cam, **case.options)
     assert_close(one(x, case.targets(LABELS, x)), cam(x, case.targets(LABELS, x)), atol=1e-5)
-    first = model.dropout if case.closed_form else model.relu1
+    first = getattr(model, case.earlier)
     two = RefineCAM(model, [first, model.relu2], base_method=case.grad_cam, **case.options)
     product = case.cam(model, [first])(x, case.targets(LABELS, x)) * cam(x, case.targets(LABELS, x))
     shown = two(x, case.targets(LABELS, x))
@@ -521,7 +522,7 @@ def test_the_object_can_be_used_again_after_its_context(case):
 def test_no_hooks_remain_between_calls(case):
     model, x = net(), batch()
     bare = hooks_of(model)
-    first = model.dropout if case.closed_form else model.relu1
+    first = getattr(model, case.earlier)
     with case.cam(model, [first, model.relu2]) as cam:
         assert hooks_of(model) == bare
         cam(x, case.targets(LABELS, x))

@@ -22,7 +22,7 @@ from captum_cluster import (
 )
 from captum_cluster.functional.attribution import upsample
 from tests.conformance.cases import CASES, each, rows
-from tests.helpers.nets import HAND_MAPS, HandNet, SmallNet, TokenNet, images
+from tests.conformance.nets import HAND_MAPS, HandNet, SmallNet, TokenNet, images
 
 LABELS = [3, 0, 2]
 PRESENT = [[3, 1], [0, 1, 4], [2]]
@@ -43,10 +43,11 @@ def assert_close(actual, expected, atol=1e-12):
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
 
+EXPLAINABLE = {"dropout": ["relu2", "dropout"], "relu1": ["bn1", "conv2", "relu2"]}
 EXPLAINED = [
     pytest.param(case, layer, id=f"{case.name}-{layer}")
     for case in CASES
-    for layer in (["relu2", "dropout"] if case.closed_form else ["bn1", "conv2", "relu2"])
+    for layer in EXPLAINABLE[case.earlier]
 ]
 
 

@@ -18,7 +18,7 @@ from captum_cluster.evaluation.registry import (
 from captum_cluster.functional.attribution import Views
 from captum_cluster.grad_cam import ClusterCAM
 from captum_cluster.training import MultiLevelNetwork, gap_classifier
-from tests.helpers.nets import SmallNet, images
+from tests.conformance.nets import SmallNet, images
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import nn
 
 from captum_cluster.functional.training import kernel_usage_weight
 from captum_cluster.methods import find_classifier
-from captum_cluster.training import KernelUsageLinear, SubCategoryHead
+from captum_cluster.training import KernelUsageConv2d, KernelUsageLinear, SubCategoryHead
 
 C, L, K = 6, 3, 4
 
@@ -58,6 +58,37 @@ def test_kernel_usage_over_all_sub_categories():
     regular.load_state_dict(head.state_dict())
     assert torch.equal(head(features), regular(features))
     assert not torch.allclose(head(features), head_of()(features))
+
+
+def test_kernel_usage_by_magnitude():
+    head = head_of(kernel_usage=True, magnitude=True)
+    slow = kernel_usage_weight(head.weight, magnitude=True)
+    assert torch.equal(head.effective_weight, slow)
+    assert not torch.allclose(slow, kernel_usage_weight(head.weight))
+    with pytest.raises(ValueError, match="magnitude to be False without kernel_usage, but got T"):
+        head_of(magnitude=True)
+
+
+@pytest.mark.parametrize(
+    ("parent", "options"),
+    [
+        (nn.Linear(C, L), (True, False, False)),
+        (nn.Linear(C, L, bias=False), (False, False, False)),
+        (nn.Conv2d(C, L, 1), (True, False, False)),
+        (KernelUsageLinear(C, L), (True, True, False)),
+        (KernelUsageLinear(C, L, magnitude=True), (True, True, True)),
+        (KernelUsageConv2d(C, L, bias=False), (False, True, False)),
+        (KernelUsageConv2d(C, L, magnitude=True), (True, True, True)),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else str(value),
+)
+def test_a_head_beside_another_is_of_its_kind(parent, options):
+    state = torch.random.get_rng_state()
+    head = SubCategoryHead.beside(parent.to(torch.bfloat16), K)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert (head.bias is not None, head.kernel_usage, head.magnitude) == options
+    assert (head.in_features, head.num_labels, head.n_sub_categories) == (C, L, K)
+    assert head.weight.dtype == torch.bfloat16
 
 
 # --- reset ------------------------------------------------------------------------------------
@@ -122,7 +153,7 @@ def test_copies_and_repr():
         assert torch.equal(twin(draw(2, C)), head(draw(2, C)))
     assert repr(head) == (
         "SubCategoryHead(in_features=6, num_labels=3, n_sub_categories=4, bias=True, "
-        "kernel_usage=True)"
+        "kernel_usage=True, magnitude=False)"
     )
 
 

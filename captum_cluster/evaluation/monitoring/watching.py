@@ -17,13 +17,11 @@ from captum_cluster.data import Preparation, Scene, SceneDataset
 from captum_cluster.evaluation.runner import PROBABILITIES
 from captum_cluster.evaluation.running.entries import LayerNames
 from captum_cluster.hooks import modes_kept
+from captum_cluster.training.callbacks.strategies import check_whole_network
 
 Scenes = SceneDataset | Sequence[Scene]
 Network = str | Callable[[pl.LightningModule], nn.Module] | None
 _Found = TypeVar("_Found")
-
-# Where each process holds a part of the network only, the first one cannot run it alone.
-_SHARDED = {"FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy"}
 
 
 class Monitor(Callback):
@@ -80,10 +78,8 @@ class Monitor(Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse a strategy that leaves each process a part of the network only."""
         del pl_module, stage
-        kinds = {kind.__name__ for kind in type(trainer.strategy).__mro__}
-        if kinds & _SHARDED:
-            what = "one that keeps the network whole (ddp) where maps are watched"
-            raise ValueError(expected("strategy", what, type(trainer.strategy).__name__))
+        # The first process runs the network alone.
+        check_whole_network(trainer, "where maps are watched")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Warn where there is no validation, at the end of which this would work."""

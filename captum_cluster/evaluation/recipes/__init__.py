@@ -3,7 +3,6 @@
 from captum_cluster.evaluation.recipes.config import RECIPES, TrainingConfig
 from captum_cluster.evaluation.recipes.networks import load_network
 from captum_cluster.evaluation.recipes.report import TrainingReport
-from captum_cluster.evaluation.recipes.rounds import sub_max_cam
 from captum_cluster.evaluation.recipes.sources import Sources, open_sources
 from captum_cluster.evaluation.recipes.training_run import TrainingRun, run_training, train
 
@@ -16,6 +15,5 @@ __all__ = [
     "load_network",
     "open_sources",
     "run_training",
-    "sub_max_cam",
     "train",
 ]

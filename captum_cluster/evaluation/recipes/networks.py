@@ -18,7 +18,6 @@ from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
 from captum_cluster.training import (
     ClassHierarchy,
     GapClassifier,
-    KernelUsageLinear,
     MultiLevelNetwork,
     SubCategoryHead,
     TwoBranch,
@@ -156,16 +155,9 @@ def add_sub_head(network: GapClassifier, state: Mapping[str, Tensor], num_sub: i
         state: The head's tensors.
         num_sub: K.
     """
-    labels, channels = network.num_labels, network.parent_head.in_features
-    usage = isinstance(network.parent_head, KernelUsageLinear)  # as it was trained
-    with torch.random.fork_rng(devices=[]):
-        head = SubCategoryHead(channels, labels, num_sub, bias="bias" in state, kernel_usage=usage)
+    head = SubCategoryHead.beside(network.parent_head, num_sub)  # as it was trained
     head.load_state_dict(dict(state))
-    # Before the parent head: methods take the last linear layer of a model for its classifier.
-    parent = network.parent_head
-    del network.parent_head
     network.add_module(SUB_HEAD, head)
-    network.parent_head = parent
 
 
 def _plain(config: TrainingConfig, name: str, state: Mapping[str, Tensor]) -> GapClassifier:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from captum_cluster._checks import describe, expected
 from captum_cluster.evaluation.recipes.judging import Judged, called
 from captum_cluster.evaluation.recipes.networks import SUB_HEAD, add_sub_head, save_network
 from captum_cluster.evaluation.recipes.pictures import draw_sub_categories, head_weight
 from captum_cluster.evaluation.recipes.workshop import Outcome, Workshop
-from captum_cluster.functional.training import sub_category_maximum
 from captum_cluster.training import GapClassifier
 from captum_cluster.training.state_files import read_state
 
 ASSIGNMENTS = "assignments.npz"
 _TRAINING = "sub-category"
 _NETWORK = "network."
-_METHODS = {"parent": "cam", "sub_max": "sub-max"}
+_METHODS = {"parent": "cam", "sub_max": "sub-category-cam"}
 """Of each choice of maps the method of the networks that have sub-categories."""
 
 
@@ -39,9 +36,8 @@ def sub_category(shop: Workshop) -> Outcome:
     else:
         shop.say(f"Training: the baseline and {rounds} rounds of sub-categories")
         found = _discover(shop)
-    maximum = {"name": _METHODS["sub_max"], "method": sub_max_cam}
     judged = [
-        Judged(_title(number), network, ("cam", maximum) if number else ("cam",))
+        Judged(_title(number), network, tuple(_METHODS.values()) if number else ("cam",))
         for number, network in enumerate(found.networks)
     ]
     last = found.networks[-1]
@@ -54,45 +50,6 @@ def sub_category(shop: Workshop) -> Outcome:
         ),
         {"sub_categories": _sizes(shop, found.assignments)},
     )
-
-
-@torch.no_grad()
-def sub_max_cam(model: nn.Module, layer: nn.Module, image: Tensor, target: int) -> Tensor:
-    """Return the maximum over the CAMs of a label's sub-categories, each after the ReLU.
-
-    A method for ``evaluate``, of the networks that the recipe "sub-category" has trained.
-
-    Args:
-        model: With ``maps`` and ``sub_category_head``, as ``load_network`` gives it.
-        layer: Not looked at: the maps are those of ``maps``.
-        image: (1,c,H,W).
-        target: The label.
-
-    Returns:
-        The map (1,1,h,w), at least 0.
-
-    Raises:
-        TypeError: The model is without ``maps`` or ``sub_category_head``.
-
-    Example:
-        >>> network = load_network("out")  # doctest: +SKIP
-        >>> report = evaluate(  # doctest: +SKIP
-        ...     network, None, dataset, ["cam", {"name": "sub-max", "method": sub_max_cam}]
-        ... )
-
-    References:
-        Chang et al. 2020, "Weakly-Supervised Semantic Segmentation via Sub-category Exploration",
-        its authors' code.
-    """
-    del layer
-    network: Any = model
-    if not hasattr(model, SUB_HEAD) or not hasattr(model, "maps"):
-        raise TypeError(expected("model", f"to have maps and {SUB_HEAD}", describe(model)))
-    head = network.sub_category_head
-    number = head.n_sub_categories
-    rows = head.effective_weight[target * number : (target + 1) * number]
-    cams = torch.einsum("kc,nchw->nkhw", rows, network.maps(image)).relu()
-    return sub_category_maximum(cams, number)
 
 
 @dataclass(frozen=True)

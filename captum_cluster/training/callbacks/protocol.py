@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import BaseFinetuning, EarlyStopping
 from torch import Tensor, nn
 
 from captum_cluster._checks import expected
 from captum_cluster.training.callbacks.restore_best import RestoreBest
-from captum_cluster.training.heads import KernelUsageLinear
+from captum_cluster.training.callbacks.strategies import check_whole_network
 from captum_cluster.training.sub_category_head import SubCategoryHead
 
 HEAD = "sub_category_head"
@@ -68,14 +67,15 @@ def add_sub_category_head(
         >>> head.load_state_dict(head.state_dict())  # torch.load(checkpoint)["sub_category_head"]
         <All keys matched successfully>
     """
-    head = _beside(parent_head_of(pl_module), n_sub_categories)
+    head = SubCategoryHead.beside(parent_head_of(pl_module), n_sub_categories)
     there = getattr(pl_module, HEAD, None)
     if there is None:
         setattr(pl_module, HEAD, head)
         head.reset(seed or 0)
     elif repr(there) != repr(head):
         what = f"to have no sub_category_head other than {head}"
-        raise ValueError(expected("the module", what, there))
+        advice = f" Take that one away first: del module.{HEAD}."
+        raise ValueError(expected("the module", what, there) + advice)
     elif seed is not None:
         there.reset(seed)
     return sub_head_of(pl_module)
@@ -99,16 +99,30 @@ def features_of_step(
     return features.flatten(1)
 
 
+def fast_dev_run(trainer: pl.Trainer) -> bool:
+    """Return whether a trainer only tries its loops, and so is to write nothing.
+
+    Example:
+        >>> fast_dev_run(pl.Trainer(fast_dev_run=True, accelerator="cpu", logger=False))
+        True
+    """
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
 def check_rounds(
     trainer: pl.Trainer, pl_module: pl.LightningModule, rounds: int, epochs_per_round: int
 ) -> None:
     """Check that a training leaves each round its epochs and its weights.
 
+    The trainer's ``fast_dev_run``, one short epoch, is let through.
+
     Raises:
         ValueError: It does not; the message says why.
     """
+    check_whole_network(trainer, "where sub-categories are found")
     epochs = (rounds + 1) * epochs_per_round
-    if trainer.max_epochs != epochs or trainer.max_steps != -1:
+    length = (trainer.max_epochs, trainer.max_steps)
+    if length != (epochs, -1) and not fast_dev_run(trainer):
         what = f"{epochs}, rounds + 1 times epochs_per_round, without max_steps"
         got = f"{trainer.max_epochs}, with max_steps {trainer.max_steps}"
         raise ValueError(expected("max_epochs of the trainer", what, got))
@@ -120,17 +134,3 @@ def check_rounds(
         if changes and getattr(callback, "head_epochs", 1) > 0:
             what = "to leave each round its epochs and its weights"
             raise ValueError(expected("the callbacks", what, type(callback).__name__))
-
-
-def _beside(parent: Any, n_sub_categories: int) -> SubCategoryHead:
-    labels, features = parent.weight.shape[:2]
-    with torch.random.fork_rng(devices=[]):
-        return SubCategoryHead(
-            features,
-            labels,
-            n_sub_categories,
-            bias=getattr(parent, "bias", None) is not None,
-            kernel_usage=isinstance(parent, KernelUsageLinear),
-            device=parent.weight.device,
-            dtype=parent.weight.dtype,
-        )

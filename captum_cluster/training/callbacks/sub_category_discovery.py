@@ -21,6 +21,7 @@ from captum_cluster.training.callbacks.extraction import Parts, extract_features
 from captum_cluster.training.callbacks.protocol import (
     add_sub_category_head,
     check_rounds,
+    fast_dev_run,
     features_of_step,
     parent_head_of,
     sub_head_of,
@@ -53,7 +54,7 @@ class SubCategoryDiscovery(Callback):
     A training that is resumed at the end of an epoch equals one that was not interrupted, if the
     order of the images and what is drawn at random depend on the epoch (``SceneData``,
     ``EpochSeed``). Several processes (strategy "ddp") extract the features together and train with
-    the same clusters.
+    the same clusters. ``fast_dev_run`` tries round 0 alone, and writes nothing.
 
     Args:
         n_sub_categories: Sub-categories of a label, K, at least 1.
@@ -80,7 +81,7 @@ class SubCategoryDiscovery(Callback):
         TypeError: An argument is of another type; at the start of training, the module is without
             ``features`` or ``parent_head``.
         ValueError: An argument is outside its range; at the start of training, the trainer runs
-            another number of epochs or has a callback that ends rounds early.
+            another number of epochs, splits the network or has a callback that ends rounds early.
 
     Example:
         >>> discovery = SubCategoryDiscovery(rounds=3, epochs_per_round=5)
@@ -165,16 +166,15 @@ class SubCategoryDiscovery(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the module the further head, before weights are loaded and optimizers made."""
-        add_sub_category_head(
-            pl_module, self.n_sub_categories, None if stage != "fit" else self.seed
-        )
+        fit = stage == "fit"
+        if fit:
+            check_rounds(trainer, pl_module, self.rounds, self.epochs_per_round)
+            self._forget()
+        add_sub_category_head(pl_module, self.n_sub_categories, self.seed if fit else None)
         wrap_checkpoints(self._wrapping, pl_module)
-        if stage != "fit":
-            return
-        check_rounds(trainer, pl_module, self.rounds, self.epochs_per_round)
-        self._forget()
-        self._wrapping.wrap(pl_module, "training_step", self._joint_step)
-        self._wrapping.wrap(pl_module, "configure_optimizers", self._one_round)
+        if fit:
+            self._wrapping.wrap(pl_module, "training_step", self._joint_step)
+            self._wrapping.wrap(pl_module, "configure_optimizers", self._one_round)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights before training, and check that the further head is trained."""
@@ -254,6 +254,8 @@ class SubCategoryDiscovery(Callback):
         trainer.strategy.setup_optimizers(trainer)
 
     def _keep(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str) -> None:
+        if fast_dev_run(trainer):  # not over the weights of a real training
+            return
         self._weights.put(name, state_copy(pl_module), write=trainer.is_global_zero)
         trainer.strategy.barrier(name)
 

@@ -15,7 +15,17 @@ from torch import nn
 from captum_cluster.data import Scene
 from captum_cluster.evaluation import CamMetricsCallback, evaluate
 from captum_cluster.evaluation.digit_classifier import DigitNet
+from captum_cluster.training import LitCamClassifier
 from tests.evaluation.monitoring.training import AS_IT_IS, SCENES, Bare, Module, loaders, train
+from tests.helpers.trainings import (
+    PLAIN,
+    Blobs,
+    UsersModule,
+    discovery,
+    scene_data,
+    tiny_network,
+)
+from tests.helpers.trainings import trainer as tiny_trainer
 
 WIDE = {"name": "four", "method": "cluster-cam", "options": {"n_clusters": 4}}
 METRICS = ("energy", "average-drop")
@@ -54,6 +64,27 @@ def test_gradients_are_there_in_a_validation_that_forbids_them() -> None:
     trainer.validate(module, loaders()[1], verbose=False)  # in inference mode
     assert cam_values(trainer.callback_metrics) == pytest.approx(during, rel=1e-5)
     assert len(during) == 4
+
+
+class Validated(UsersModule):
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.training_step(batch, batch_idx), batch_size=len(batch[0]))
+
+
+KINDS = {"a user's": Validated, "ours": lambda: LitCamClassifier(tiny_network())}
+
+
+@pytest.mark.parametrize("network", [None, ""], ids=["its network", "the module"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_closed_forms_while_sub_categories_are_found(kind: str, network: str | None) -> None:
+    methods = ["cam", "minmax-cam", *(["sub-category-cam"] if network == "" else [])]
+    watch = CamMetricsCallback(
+        Blobs(3), methods, ["average-drop"], limit=2, preparation=PLAIN, network=network
+    )
+    training = tiny_trainer(2, discovery(rounds=1, epochs_per_round=1), watch)
+    training.fit(KINDS[kind](), scene_data(val=2))
+    names = {f"cam/{method}/average-drop" for method in methods}
+    assert set(cam_values(training.callback_metrics)) == names
 
 
 def test_options_reach_evaluate() -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from captum_cluster.evaluation.recipes import TrainingConfig, load_network, sub_max_cam
+from captum_cluster.attr import LayerClassActivationMap, LayerSubCategoryCam
+from captum_cluster.evaluation.recipes import TrainingConfig, load_network
 from captum_cluster.evaluation.recipes.networks import Builder, add_sub_head, save_network
 from captum_cluster.evaluation.recipes.pictures import head_weight
 from captum_cluster.training import GapClassifier, KernelUsageLinear, SubCategoryHead
@@ -60,16 +61,17 @@ def test_a_backbone_with_the_weights_of_a_file(tmp_path):
     assert not torch.equal(fresh, first)
 
 
-def test_the_further_head_comes_before_the_labels_and_changes_no_output():
+def test_the_further_head_changes_no_output_and_no_map():
     network = Builder(TrainingConfig("sub-category")).classifier(4, seed=0).eval()
     image = torch.rand(1, 3, 64, 64)
     before = network(image)
+    cam = LayerClassActivationMap(network, network.body).attribute(image, 1)
     state = SubCategoryHead(64, 4, 3).state_dict()
     add_sub_head(network, state, 3)
     assert torch.equal(network(image), before)
     assert torch.equal(network.sub_category_head.weight, state["weight"])
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    assert linear[-1] is network.parent_head  # what CAM takes for the classifier
+    found = LayerClassActivationMap(network, network.body).attribute(image, 1)
+    assert torch.equal(found, cam)
 
 
 def saved(folder, recipe="baseline", name="baseline"):
@@ -118,14 +120,8 @@ def test_the_further_head_is_regularised_as_it_was_trained(tmp_path, regularised
         assert torch.equal(head_weight(one.sub_category_head), trained.effective_weight)
         maps, rows = one.maps(torch.ones(1, 3, 64, 64)), trained.effective_weight[3:6]
         slow = torch.stack([sum(w * m for w, m in zip(row, maps[0], strict=True)) for row in rows])
-        found = sub_max_cam(one, one.body, torch.ones(1, 3, 64, 64), 1)[0, 0]
-        torch.testing.assert_close(found, slow.relu().amax(dim=0), rtol=1e-4, atol=1e-6)
-
-
-def test_the_maximum_over_sub_categories_wants_sub_categories():
-    network = Builder(TrainingConfig("baseline")).classifier(4, seed=0)
-    with pytest.raises(TypeError, match=r"model to have maps and sub_category_head, but got Gap"):
-        sub_max_cam(network, network.body, torch.rand(1, 3, 64, 64), 0)
+        found = LayerSubCategoryCam(one, one.body).attribute(torch.ones(1, 3, 64, 64), 1)
+        torch.testing.assert_close(found[0, 0], slow.relu().amax(dim=0), rtol=1e-4, atol=1e-6)
 
 
 def test_branches_are_known_by_their_tensors(tmp_path):

@@ -7,10 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from captum_cluster.functional.training import sub_category_assignments, sub_category_labels
+from captum_cluster.functional.training import (
+    kernel_usage_weight,
+    sub_category_assignments,
+    sub_category_labels,
+)
 from captum_cluster.training import Augmentation, IndexedDataset, TrainingSettings
 from captum_cluster.training.callbacks import EpochSeed
-from captum_cluster.training.heads import KernelUsageLinear
+from captum_cluster.training.heads import KernelUsageConv2d, KernelUsageLinear
 from captum_cluster.training.modules import LitCamClassifier
 from captum_cluster.training.sub_category_head import SubCategoryHead
 from tests.helpers.trainings import (
@@ -183,6 +187,46 @@ def test_the_head_is_of_the_kind_of_the_labels():
     head = module.sub_category_head
     assert isinstance(head, SubCategoryHead)
     assert (head.kernel_usage, head.bias, head.num_labels) == (True, None, LABELS)
+
+
+@pytest.mark.parametrize("magnitude", [False, True])
+@pytest.mark.parametrize("convolution", [False, True])
+def test_the_head_is_regularised_as_that_of_the_labels(convolution, magnitude):
+    class Cells(UsersModule):
+        """Classifies means that are still maps of one cell."""
+
+        def features(self, images):
+            return self.stem(images)
+
+        def forward(self, images):
+            return self.parent_head(self.features(images)).flatten(1)
+
+    kind = KernelUsageConv2d if convolution else KernelUsageLinear
+    parent = kind(5, LABELS, magnitude=magnitude)
+    module = (Cells if convolution else UsersModule)(head=parent)
+    trainer(4, discovery(rounds=1)).fit(module, loader())
+    head = module.sub_category_head
+    assert (head.kernel_usage, head.magnitude) == (True, magnitude)
+    slow = kernel_usage_weight(head.weight, magnitude=magnitude)
+    assert torch.equal(head.effective_weight, slow)
+
+
+# A short trial
+
+
+@pytest.mark.parametrize("batches", [True, 2])
+def test_a_fast_dev_run_is_one_short_epoch_that_writes_nothing(tmp_path, batches):
+    (tmp_path / "initial.pt").write_text("of a real training")
+    callback, module = discovery(directory=tmp_path, epochs_per_round=1), UsersModule()
+    trial = trainer(1, callback, fast_dev_run=batches)
+    trial.fit(module, loader())
+    assert len(module.steps) == int(batches)
+    assert (callback.round, callback.assignments) == (0, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["initial.pt"]
+    assert (tmp_path / "initial.pt").read_text() == "of a real training"
+    assert not {"training_step", "configure_optimizers"} & {*vars(module)}
+    trainer(3, again := discovery(epochs_per_round=1)).fit(module, loader())
+    assert again.round == 2
 
 
 def test_a_step_that_is_left_out_stays_so():

@@ -1,8 +1,11 @@
 """What a training in rounds refuses, and how it says so."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -83,6 +86,28 @@ def test_a_module_that_has_such_a_head_already():
     module.sub_category_head = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="no sub_category_head other than SubCategoryHead"):
         trainer(6, discovery()).fit(module, loader())
+
+
+def test_another_number_of_sub_categories_names_the_remedy():
+    module = UsersModule()
+    trainer(6, discovery()).fit(module, loader())
+    with pytest.raises(ValueError, match="other than SubCategoryHead.* n_sub_categories=2") as got:
+        trainer(6, discovery(n_sub_categories=2)).fit(module, loader())
+    assert str(got.value).endswith(" Take that one away first: del module.sub_category_head.")
+    del module.sub_category_head
+    trainer(6, discovery(n_sub_categories=2)).fit(module, loader())
+    assert module.sub_category_head.n_sub_categories == 2
+
+
+def test_strategies_that_split_the_network():
+    module, split = UsersModule(), SimpleNamespace(strategy=FSDPStrategy())
+    with pytest.raises(ValueError, match=r"^Expected strategy to be one .*") as got:
+        discovery().setup(split, module, "fit")
+    assert str(got.value) == (
+        "Expected strategy to be one that keeps the network whole (ddp) where sub-categories are "
+        "found, but got FSDPStrategy."
+    )
+    assert not hasattr(module, "sub_category_head")
 
 
 def test_optimizers_that_leave_the_head_out():
