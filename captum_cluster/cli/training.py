@@ -26,7 +26,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "evaluate takes",
     )
     parser.add_argument(
-        "--backbone", help="a torchvision classifier, or digit-net (default: by the data)"
+        "--backbone",
+        help="a convolutional torchvision classifier, or digit-net (default: by the data)",
     )
     parser.add_argument(
         "--weights",
@@ -35,7 +36,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preset",
-        help="small (the default); paper: the settings of the recipe's paper; or a name of "
+        help="small (the default); paper: the settings of the recipe's paper, of class-grouping "
+        "also --hierarchy fit and its share of groups, but never its backbone; or a name of "
         "captum_cluster.training.PRESETS, such as sub-category-code",
     )
     _add_settings(parser)
@@ -83,9 +85,13 @@ def _add_recipes(parser: argparse.ArgumentParser) -> None:
         "--map", help="the report's: parent (the default), or sub_max, over the sub-categories"
     )
     group.add_argument(
-        "--sizes", help="groups of each level, with commas; none: branches without levels"
+        "--sizes",
+        help="groups of each level, with commas (default: by the preset); none: branches without "
+        "levels",
     )
-    group.add_argument("--hierarchy", help="from-weights (the default), or fit as in the paper")
+    group.add_argument(
+        "--hierarchy", help="from-weights, or fit as in the paper (default: by the preset)"
+    )
     group.add_argument("--branches", type=int, help="2 (the default), or 1: groups alone")
     group.add_argument("--orthogonality", type=float, help="weight of the branches' loss (1e-4)")
     group.add_argument("--rest", help="present (the default), groupmates or all")

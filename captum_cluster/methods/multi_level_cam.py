@@ -151,7 +151,8 @@ def _maps_of(network: NetworkLayers, wanted: Tensor) -> tuple[Tensor, Tensor]:
         ranks: LongTensor (N,G), the place of each output among them; -1 for those not wanted.
     """
     ranks = torch.where(wanted, wanted.cumsum(dim=1) - 1, -1)
-    rows = [(ranks == rank).double() for rank in range(int(ranks.max()) + 1)]
+    dtype = network.maps[0].dtype  # Apple's GPUs have no float64
+    rows = [(ranks == rank).to(dtype) for rank in range(int(ranks.max()) + 1)]
     cams = []
     for maps, gradients in zip(network.maps, network.gradients, strict=True):
         weights = [gradients(row).mean(dim=(2, 3)) for row in rows]

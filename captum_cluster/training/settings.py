@@ -26,6 +26,13 @@ class TrainingSettings:
     With ``head_epochs`` the head alone is trained first, at ``head_lr``; then the optimizer and the
     schedule begin anew for the head and the last ``top_share`` of the body's layers.
 
+    ``LitCamClassifier`` and ``LitTwoBranch`` do what the settings from ``optimizer`` to
+    ``threshold`` and from ``head_epochs`` to ``restore_best`` say. The others belong elsewhere, and
+    have no effect unless they are given there, as ``captum-cluster train`` does: ``epochs`` to the
+    ``Trainer`` (``max_epochs``); ``batch_size`` and ``augmentation`` to ``SceneData``;
+    ``image_size`` and ``crop`` to its ``Preparation``; ``dropout`` and ``head_bias`` (``bias``) to
+    ``gap_classifier``.
+
     Args:
         optimizer: "sgd", "adam" or "adamw".
         lr: Learning rate (the highest one of "one-cycle"), above 0.

@@ -8,6 +8,7 @@ import pytest
 from captum_cluster.cli import main
 from captum_cluster.evaluation import recipes
 from captum_cluster.evaluation.recipes import TrainingConfig
+from captum_cluster.training import LitCamClassifier
 
 
 def run(*arguments):
@@ -129,6 +130,8 @@ def test_what_is_given_goes_before_the_file(given, tmp_path):
         (["--recipe", "baseline", "--metrics", "energie"], "energie"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--recipe", "baseline", "--sizes", "3"], "recipe 'baseline': it belongs to 'class-gr"),
+        (["--recipe", "baseline", "--accelerator", "cudaa"], "but got 'cudaa' and 1 (You selected"),
+        (["--recipe", "baseline", "--devices", "3"], "the number of devices (3), but got 32."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -154,6 +157,18 @@ def test_an_interruption(monkeypatch, capsys):
     monkeypatch.setattr(recipes, "run_training", interrupted)
     assert run("--recipe", "baseline") == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_an_interruption_in_the_middle_of_a_training(tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LitCamClassifier, "training_step", interrupted)
+    arguments = ["--recipe", "baseline", "--limit", 16, "--epochs", 1, "--output", tmp_path / "out"]
+    assert run(*arguments) == 130
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == ["captum-cluster: interrupted"]
+    assert "Training: baseline" in printed.out
 
 
 def test_a_training_that_diverges_is_one_line(tmp_path, capsys):

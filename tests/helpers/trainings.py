@@ -133,7 +133,10 @@ def discovery(**options):
 
 
 def trainer(epochs, *callbacks, folder=None, **options):
-    """A trainer that says nothing; with a folder it writes a checkpoint after each epoch."""
+    """A trainer that says nothing; with a folder it writes a checkpoint after each epoch.
+
+    On the CPU, if no other accelerator is asked for.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     callbacks = list(callbacks)
@@ -143,7 +146,7 @@ def trainer(epochs, *callbacks, folder=None, **options):
     return pl.Trainer(
         max_epochs=epochs,
         callbacks=callbacks,
-        accelerator="cpu",
+        accelerator=options.pop("accelerator", "cpu"),
         devices=options.pop("devices", 1),
         logger=options.pop("logger", False),
         enable_checkpointing=folder is not None,

@@ -5,6 +5,8 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from captum_cluster import (
     LayerClassActivationMap,
@@ -290,6 +292,35 @@ def test_one_forward_pass_of_each_network_and_a_backward_pass_of_each_map(monkey
         cam.attribute(images, 0, labels=[[0, 2]] * 3)
     assert (whole.images, level.images) == (3, 3)
     assert len(calls) == 2 * (2 + 1 + 1)  # two branches: two labels, and a group of each level
+
+
+# Devices
+
+
+class Dtypes(TorchDispatchMode):
+    """Notes the dtypes of all tensors that are made."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        self.seen |= {one.dtype for one in tree_leaves(made) if isinstance(one, torch.Tensor)}
+        return made
+
+
+@pytest.mark.parametrize("rest", READINGS)
+def test_no_double_precision_which_apples_gpus_have_not(rest):
+    network, images = make().float(), batch().float()
+    cam = LayerMultiLevelCam(network, network.explained_layers)
+    with Dtypes() as dtypes:
+        cam.attribute(images, 0, labels=LABELS, rest=rest)
+        MultiLevelCAM(network, network.explained_layers, rest=rest)(
+            images, [MinMaxTarget(0, labels) for labels in LABELS]
+        )
+    assert torch.float32 in dtypes.seen
+    assert torch.float64 not in dtypes.seen
 
 
 # What is left behind

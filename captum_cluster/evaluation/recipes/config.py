@@ -26,7 +26,10 @@ HIERARCHIES = ("from-weights", "fit")
 RESTS = ("present", "groupmates", "all")
 MAPS = ("parent", "sub_max")
 DIGIT_NET = "digit-net"
-METRICS = ("energy", "localization-error", "object-iou", "segmentation", "multi-label")
+METRICS = (
+    "energy", "localization-error", "object-iou", "object-recall", "object-precision",
+    "segmentation", "multi-label",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,14 @@ class TrainingConfig(FileConfig):
     Attributes:
         recipe: "baseline", "sub-category", "class-grouping" or "kernel-usage".
         data: What the network learns from; see ``open_sources``.
-        backbone: A torchvision classifier, or "digit-net", the body of the demo's network. None:
+        backbone: A convolutional torchvision classifier, or "digit-net", the demo's body. None:
             that for digit scenes, else "resnet18".
         weights: Where a torchvision backbone begins: "DEFAULT" (torchvision's), "none" (random) or
             a file with a state dict. "digit-net" always begins at random.
-        preset: "small"; "paper": the settings of the recipe's paper; or a name of
-            ``captum_cluster.training.PRESETS``, such as "sub-category-code".
+        preset: "small"; "paper": the settings of the recipe's paper, and of "class-grouping" also
+            its ``hierarchy`` and ``sizes``, where they are None; or a name of
+            ``captum_cluster.training.PRESETS``, such as "sub-category-code", for those settings
+            alone. No preset changes the backbone.
         seed: Of the first weights, the order of the images, the clusterings and, for digit scenes,
             the training scenes; up to 2**32 - 1.
         epochs: Of each network; of each round of "sub-category". The epochs in which a preset
@@ -61,11 +66,12 @@ class TrainingConfig(FileConfig):
         sub_weight: Of the sub-categories' loss.
         restart: Whether each round starts from the first weights.
         map: Which maps the report of "sub-category" is about: "parent", the label's own CAM, or
-            "sub_max", the maximum over its sub-categories' (``sub_max_cam``). Both are judged.
+            "sub_max", the maximum over its sub-categories' (``sub-category-cam``). Both are judged.
         sizes: Of "class-grouping": how many groups each level has, none more than the one before;
-            an empty list for the branches alone. None: 0.6 and 0.3 times the number of labels.
+            an empty list for the branches alone. None: 0.6 and 0.3 times the number of labels;
+            with the preset "paper" 0.6, 0.4 and 0.25 times, its 12, 8 and 5 groups of 20 labels.
         hierarchy: "from-weights" (of the baseline), or "fit", which trains a classifier for each
-            level, as the paper does.
+            level, as the paper does. None: "fit" with the preset "paper", else "from-weights".
         branches: 2, or 1 for the groups alone.
         orthogonality: Weight of the branches' loss; 0 for two branches without it.
         rest: Which labels' maps are taken away from the groups': see ``LayerMultiLevelCam``.
@@ -105,7 +111,7 @@ class TrainingConfig(FileConfig):
     restart: bool = True
     map: str = "parent"
     sizes: Sequence[int] | None = None
-    hierarchy: str = "from-weights"
+    hierarchy: str | None = None
     branches: int = 2
     orthogonality: float = 1e-4
     rest: str = "present"
@@ -129,16 +135,22 @@ class TrainingConfig(FileConfig):
         """The backbone: the one given, or the data's."""
         return self.backbone or (DIGIT_NET if is_digits(self.data) else "resnet18")
 
+    @property
+    def chosen_hierarchy(self) -> str:
+        """Where the groups come from: as given, or as the preset has it."""
+        return self.hierarchy or ("fit" if self.preset == "paper" else "from-weights")
+
 
 def _check_choices(config: TrainingConfig) -> None:
     check_choice("recipe", config.recipe, RECIPES)
     check_choice("preset", config.preset, ("small", "paper", *PRESETS))
-    check_choice("hierarchy", config.hierarchy, HIERARCHIES)
+    if config.hierarchy is not None:
+        check_choice("hierarchy", config.hierarchy, HIERARCHIES)
     check_choice("rest", config.rest, RESTS)
     check_choice("map", config.map, MAPS)
     for name in ("kernel_usage", "restart"):
         check_flag(name, getattr(config, name))
-    for name in ("data", "backbone", "weights"):
+    for name in ("data", "backbone", "weights", "accelerator"):
         value = getattr(config, name)
         if not isinstance(value, str) and not (value is None and name in _OPTIONAL):
             raise TypeError(expected(name, "text", describe(value)))

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,6 @@ class Course:
         directory: Of the trainings.
         config: The run.
         settings: How networks are trained.
-        preparation: How scenes become what networks take.
         sources: The images.
         progress: Show bars.
     """
@@ -86,11 +86,15 @@ class Course:
         data = self._data(relabel)
         module.to(memory_format=torch.channels_last)  # a third faster on a CPU
         try:
-            with random_state_kept(), quiet():
+            with random_state_kept(), interrupts_kept(), quiet():
                 trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None)
         except DivergedError:
             if trainer.is_global_zero:  # so that it does not go on from what is lost already
                 shutil.rmtree(self.directory / name, ignore_errors=True)
+            raise
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's end of one
+                raise KeyboardInterrupt from None
             raise
         module.to(memory_format=torch.contiguous_format)
         if trainer.interrupted:  # older versions of Lightning end as if nothing had been
@@ -128,9 +132,7 @@ class Course:
         )
         with quiet():
             return pl.Trainer(
-                accelerator=self.config.accelerator,
-                devices=self.config.devices,
-                strategy="ddp" if self.config.devices > 1 else "auto",
+                **place(self.config),
                 max_epochs=epochs,
                 callbacks=[finite, EpochSeed(self.config.seed), *callbacks, checkpoint],
                 logger=CSVLogger(self.directory / "logs", name=name),
@@ -154,6 +156,37 @@ class Course:
 
 class DivergedError(RuntimeError):
     """A training of which weights or outputs are no longer finite."""
+
+
+def place(config: TrainingConfig) -> dict[str, Any]:
+    """Return the options of a trainer that say where it trains.
+
+    Example:
+        >>> place(TrainingConfig("baseline", devices=2))["strategy"]
+        'ddp'
+    """
+    strategy = "ddp" if config.devices > 1 else "auto"
+    return {"accelerator": config.accelerator, "devices": config.devices, "strategy": strategy}
+
+
+@contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Let Ctrl+C do afterwards what it did before: Lightning ignores it from the first one on.
+
+    Example:
+        >>> before = signal.getsignal(signal.SIGINT)
+        >>> with interrupts_kept():
+        ...     _ = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        >>> signal.getsignal(signal.SIGINT) == before
+        True
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        # Not in a thread that is not the main one, where it cannot have been changed.
+        if before is not None and signal.getsignal(signal.SIGINT) != before:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

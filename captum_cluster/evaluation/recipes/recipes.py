@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from captum_cluster._checks import check_integer
+from captum_cluster.evaluation.recipes.config import TrainingConfig
 from captum_cluster.evaluation.recipes.judging import Judged, called
 from captum_cluster.evaluation.recipes.networks import HIERARCHY
 from captum_cluster.evaluation.recipes.pictures import draw_hierarchy, draw_kernels
@@ -17,7 +18,7 @@ from captum_cluster.training import ClassHierarchy, GapClassifier, MultiLevelNet
 from captum_cluster.training.seeding import mixed_seed
 
 MINMAX = ("cam", "minmax-cam", "d-minmax-cam")
-SHARES = (0.6, 0.3)
+SHARES, SHARES_OF_PAPER = (0.6, 0.3), (0.6, 0.4, 0.25)
 """The sizes of the levels as shares of the number of labels, where none are given."""
 
 
@@ -64,7 +65,7 @@ def class_grouping(shop: Workshop) -> Outcome:
     if shop.config.branches == 2:
         base = _level(shop, "branches", 0, None)
         judged.append(Judged("branches", base, ("multi-branch-cam",)))
-    sizes = level_sizes(shop.config.sizes, shop.num_labels)
+    sizes = level_sizes(shop.config, shop.num_labels)
     if not sizes:
         return Outcome(judged, called("branches", "multi-branch-cam"))
     hierarchy = _hierarchy(shop, plain, sizes)
@@ -86,25 +87,31 @@ def class_grouping(shop: Workshop) -> Outcome:
     )
 
 
-def level_sizes(sizes: Sequence[int] | None, num_labels: int) -> list[int]:
-    """Return how many groups each level has: those given, or shares of the number of labels.
+def level_sizes(config: TrainingConfig, num_labels: int) -> list[int]:
+    """Return how many groups each level has: those given, or the preset's share of the labels.
 
     Raises:
         ValueError: There are more groups than labels.
 
     Example:
-        >>> level_sizes(None, 10), level_sizes([5], 10), level_sizes([], 10)
-        ([6, 3], [5], [])
+        >>> level_sizes(TrainingConfig("class-grouping"), 20)
+        [12, 6]
+        >>> level_sizes(TrainingConfig("class-grouping", preset="paper"), 20)
+        [12, 8, 5]
+        >>> level_sizes(TrainingConfig("class-grouping", sizes=[5]), 20)
+        [5]
     """
-    if sizes is None:
-        return [max(1, round(share * num_labels)) for share in SHARES]
-    return [check_integer("sizes", size, 1, num_labels, "the number of labels") for size in sizes]
+    if config.sizes is None:
+        shares = SHARES_OF_PAPER if config.preset == "paper" else SHARES
+        return [max(1, round(share * num_labels)) for share in shares]
+    note = "the number of labels"
+    return [check_integer("sizes", size, 1, num_labels, note) for size in config.sizes]
 
 
 def _hierarchy(shop: Workshop, plain: GapClassifier, sizes: list[int]) -> ClassHierarchy:
     """Return the groups of the labels, found from the baseline or by training at each level."""
     options: dict[str, Any] = {"classes": shop.sources.classes, "seed": shop.config.seed}
-    if shop.config.hierarchy == "from-weights":
+    if shop.config.chosen_hierarchy == "from-weights":
         return ClassHierarchy.from_weights(_rows(plain), sizes, **options)
     trained: list[GapClassifier] = []
 

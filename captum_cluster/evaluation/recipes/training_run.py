@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from captum_cluster import __version__
@@ -18,6 +17,7 @@ from captum_cluster._extras import require
 from captum_cluster.evaluation.output import check_directory
 from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
 from captum_cluster.evaluation.recipes.course import Course, DivergedError
+from captum_cluster.evaluation.recipes.devices import check_devices, first_process, judging_device
 from captum_cluster.evaluation.recipes.judging import judge
 from captum_cluster.evaluation.recipes.networks import HIERARCHY, Builder, save_network
 from captum_cluster.evaluation.recipes.recipes import RECIPES, level_sizes
@@ -99,9 +99,11 @@ def train(
 
     Raises:
         TypeError: An option of a wrong type, or that there is not.
-        ValueError: An option outside its range; data, backbone or weights that do not fit; or an
-            ``output`` that holds another training: the message says what differs.
+        ValueError: An option outside its range; data, backbone or weights that do not fit; devices
+            that are not there, or do not divide the batch; or an ``output`` that holds another
+            training: the message says what differs.
         RuntimeError: A training diverged: weights or outputs are no longer finite.
+        KeyboardInterrupt: A training was interrupted; its last whole epoch is kept.
         OSError: Images or weights cannot be read, or results not written.
         ImportError: Lightning is not installed.
 
@@ -124,6 +126,7 @@ def run_training(
     directory = check_directory(output)
     require("lightning.pytorch", "train")
     settings = chosen_settings(config)
+    check_devices(config, settings)
     sources = open_sources(
         config.data,
         seed=config.seed,
@@ -133,8 +136,8 @@ def run_training(
         test_limit=config.test_limit,
     )
     builder = Builder(config, dropout=settings.dropout, bias=settings.head_bias)
-    first = _first_process()
-    level_sizes(config.sizes, len(sources.classes))  # before anything is trained in vain
+    first = first_process()
+    level_sizes(config, len(sources.classes))  # before anything is trained in vain
     facts = _facts(config, settings, sources, builder)
     directory.mkdir(parents=True, exist_ok=True)
     enter(directory, facts)
@@ -160,6 +163,9 @@ def _facts(
     """Return all that the networks depend on."""
     network = builder.classifier(len(sources.classes), seed=config.seed)
     own = {name: one for name, one in config.to_dict().items() if name not in _OF_JUDGING}
+    if config.recipe == "class-grouping":  # as chosen, whoever did
+        sizes = level_sizes(config, len(sources.classes))
+        own |= {"hierarchy": config.chosen_hierarchy, "sizes": sizes}
     return {
         "captum_cluster": __version__,
         **own,
@@ -173,7 +179,7 @@ def _facts(
 def _judged(shop: Workshop, outcome: Outcome, progress: bool) -> TrainingRun:
     """Judge the networks, and write them and the report."""
     _keep_files(shop, outcome)
-    device = _device(shop.config)
+    device = judging_device(shop.config)
     for one in outcome.judged:
         one.network.to(device)
     shop.say("Judging the networks on the test images")
@@ -251,8 +257,8 @@ def _of_recipe(config: TrainingConfig, sources: Sources) -> Sequence[tuple[str, 
         return [("Sub-categories", text)]
     if config.recipe != "class-grouping":
         return []
-    sizes = level_sizes(config.sizes, len(sources.classes))
-    levels = f"{', '.join(map(str, sizes))} groups, found {_FOUND[config.hierarchy]}"
+    sizes = level_sizes(config, len(sources.classes))
+    levels = f"{', '.join(map(str, sizes))} groups, found {_FOUND[config.chosen_hierarchy]}"
     branches = f"{config.branches}, orthogonality times {config.orthogonality:g}"
     return [
         ("Levels", levels if sizes else "none"),
@@ -261,13 +267,3 @@ def _of_recipe(config: TrainingConfig, sources: Sources) -> Sequence[tuple[str, 
 
 
 _FOUND = {"from-weights": "from the baseline's weights", "fit": "by training at each level"}
-
-
-def _device(config: TrainingConfig) -> torch.device:
-    """Return where networks are judged: where they were trained."""
-    on_gpu = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return torch.device("cuda" if on_gpu else "cpu")
-
-
-def _first_process() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"

@@ -35,14 +35,14 @@ def label_correlation(weight: Tensor) -> Tensor:
         David, Pedrini, Dias 2022, "MinMax-CAM: Improving Focus of CAM-based Visualization
         Techniques in Multi-label Problems", section 6.2 (b).
     """
-    weight = _check_weight(weight, 2)
+    own = _check_weight(weight, 2)
     # Equal weights become 1 (or -1, or 0) and their mean is exact: rounding gives them no spread.
-    scale = weight.abs().amax(dim=1, keepdim=True)
-    rows = weight.double() / torch.where(scale > 0, scale, 1).double()
+    scale = own.abs().amax(dim=1, keepdim=True)
+    rows = own / torch.where(scale > 0, scale, 1)
     centred = rows - rows.mean(dim=1, keepdim=True)
     unit = torch.nn.functional.normalize(centred, dim=1, eps=1e-300)
     correlation = (unit @ unit.T).clamp(-1, 1)
-    return correlation.fill_diagonal_(1.0).to(weight.dtype)
+    return correlation.fill_diagonal_(1.0).to(weight.dtype).to(weight.device)
 
 
 def shared_kernels(weight: Tensor, top: int = 10) -> Tensor:
@@ -72,11 +72,11 @@ def shared_kernels(weight: Tensor, top: int = 10) -> Tensor:
         David, Pedrini, Dias 2022, "MinMax-CAM: Improving Focus of CAM-based Visualization
         Techniques in Multi-label Problems", section 6.2 (c).
     """
-    weight = _check_weight(weight, 1)
-    check_integer("top", top, 1, weight.shape[1], "the number of kernels")
-    order = weight.argsort(dim=1, descending=True, stable=True)[:, :top]
-    chosen = torch.zeros_like(weight, dtype=torch.float64).scatter(1, order, 1.0)
-    return (chosen @ chosen.T / top).to(weight.dtype)
+    own = _check_weight(weight, 1)
+    check_integer("top", top, 1, own.shape[1], "the number of kernels")
+    order = own.argsort(dim=1, descending=True, stable=True)[:, :top]
+    chosen = torch.zeros_like(own).scatter(1, order, 1.0)
+    return (chosen @ chosen.T / top).to(weight.dtype).to(weight.device)
 
 
 def negative_shares(weight: Tensor) -> tuple[float, float]:
@@ -98,13 +98,14 @@ def negative_shares(weight: Tensor) -> tuple[float, float]:
         David, Pedrini, Dias 2022, "MinMax-CAM: Improving Focus of CAM-based Visualization
         Techniques in Multi-label Problems", section 6.2 (a).
     """
-    total = float(weight.abs().sum())
-    share = float((weight < 0).double().mean())
-    return share, float(weight.clamp(max=0).abs().sum()) / total if total else 0.0
+    own = _exact(weight)
+    total = float(own.abs().sum())
+    share = float((own < 0).double().mean())
+    return share, float(own.clamp(max=0).abs().sum()) / total if total else 0.0
 
 
 def _check_weight(weight: Tensor, kernels: int) -> Tensor:
-    """Return the weights as (L,C), detached."""
+    """Return the weights as (L,C) float64 on the CPU, detached."""
     what = f"a floating-point tensor (L,C) or (L,C,1,1) with C of at least {kernels}"
     if not isinstance(weight, Tensor) or not weight.is_floating_point():
         raise TypeError(expected("weight", what, describe(weight)))
@@ -112,4 +113,9 @@ def _check_weight(weight: Tensor, kernels: int) -> Tensor:
         raise ValueError(expected("weight", what, describe(weight)))
     if not len(weight) or weight.shape[1] < kernels:
         raise ValueError(expected("weight", what, describe(weight)))
-    return check_finite("weight", weight.detach().flatten(1))
+    return check_finite("weight", _exact(weight.flatten(1)))
+
+
+def _exact(weight: Tensor) -> Tensor:
+    """Return weights as float64 on the CPU, which Apple's GPUs have not; detached."""
+    return weight.detach().cpu().double()

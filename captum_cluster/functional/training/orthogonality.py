@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_choice, describe, expected
@@ -21,14 +22,14 @@ def orthogonality_loss(first: Tensor, second: Tensor, *, reduction: str = "mean"
             is the paper to the letter.
 
     Returns:
-        Scalar, differentiable in both.
+        Scalar, differentiable in both; float32 for half precision, whose range the sum would leave,
+        otherwise of the features' dtype.
 
     Raises:
         TypeError: Features are no floating-point tensors, or ``reduction`` no string.
         ValueError: Shapes are others or differ, there is no image, or ``reduction`` is unknown.
 
     Example:
-        >>> import torch
         >>> ones = torch.ones(2, 3, 4, 4)
         >>> orthogonality_loss(ones, ones), orthogonality_loss(ones, torch.zeros_like(ones))
         (tensor(48.), tensor(0.))
@@ -43,7 +44,8 @@ def orthogonality_loss(first: Tensor, second: Tensor, *, reduction: str = "mean"
     if first.shape != second.shape:
         got = f"{tuple(first.shape)} and {tuple(second.shape)}"
         raise ValueError(expected("first and second", "of one shape", got))
-    product = (first * second).sum()
+    dtype = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
+    product = (first.to(dtype) * second.to(dtype)).sum()
     return product / len(first) if reduction == "mean" else product
 
 

@@ -1,4 +1,4 @@
-"""A classifier of any torchvision backbone, as a Lightning module."""
+"""A classifier with pooling and a linear layer, as a Lightning module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ class LitCamClassifier(NetworkModule):
     ``train_loss``, ``val_loss``, and over the validation images ``val_f1``, ``val_f2`` (threshold
     0.5) and ``val_map`` (mean average precision), each the mean over the labels. The settings'
     head first, early stopping and restoring of the best weights come as Lightning callbacks; the
-    schedules span the trainer's ``max_epochs``.
+    schedules span the trainer's ``max_epochs``. Settings of the images, the network and the
+    trainer (``epochs``, ``batch_size``, ``image_size``, ``crop``, ``augmentation``, ``dropout``,
+    ``head_bias``) are not looked at here: see ``TrainingSettings`` for where they go.
 
     It has ``features`` and ``parent_head``, so ``SubCategoryDiscovery`` can be added. Checkpoints
     are best written at the end of epochs (``ModelCheckpoint(save_on_train_epoch_end=True)``).
@@ -26,7 +28,7 @@ class LitCamClassifier(NetworkModule):
     Args:
         network: With ``features(x) -> (N,D)`` and ``parent_head``, a linear layer with L outputs:
             a ``GapClassifier``, or one of your own.
-        settings: Optimizer, schedule and the rest; None: ``TrainingSettings()``.
+        settings: Optimizer, schedule and what is trained when; None: ``TrainingSettings()``.
         multi_label: An image may have several labels.
         class_weight: (L,) float, at least 0: what the loss of each label is multiplied by.
 

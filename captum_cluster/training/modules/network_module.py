@@ -168,11 +168,13 @@ class NetworkModule(pl.LightningModule):
             yield {"params": parameters, "lr": lr}
 
     def _head_alone(self) -> bool:
-        return not any(
-            parameter.requires_grad
-            for name, parameter in self.named_parameters()
-            if not set(HEADS) & set(name.split("."))
-        )
+        first = self._head_first()
+        return first is not None and first.head_alone
+
+    def _head_first(self) -> HeadFirst | None:
+        """Return the callback that trains the head first, where the trainer has one."""
+        callbacks = [] if self._trainer is None else self._trainer.callbacks  # type: ignore[attr-defined]
+        return next((one for one in callbacks if isinstance(one, HeadFirst)), None)
 
     def _schedule(self, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
         settings = self.settings
@@ -219,9 +221,9 @@ class NetworkModule(pl.LightningModule):
 
     def _epochs(self) -> int:
         """Return the epochs of the part that begins: the head's alone, or all others."""
-        epochs, head = self.trainer.max_epochs or 0, self.settings.head_epochs
-        alone = head > 0 and self._head_alone()
-        return max(1, min(head, epochs) if alone else epochs - head)
+        epochs, first = self.trainer.max_epochs or 0, self._head_first()
+        head = 0 if first is None else first.head_epochs
+        return max(1, min(head, epochs) if self._head_alone() else epochs - head)
 
 
 def _check_validation(trainer: pl.Trainer) -> None:

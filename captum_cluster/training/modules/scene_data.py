@@ -19,6 +19,9 @@ from captum_cluster.training.sampling import (
     collate_samples,
 )
 
+VALIDATION_WORKERS = 2
+"""The most of a validation: they stay beside those of the training, and have less to do."""
+
 
 class SceneData(pl.LightningDataModule):
     """Batches (images, labels, index) of scenes, to train with and to validate.
@@ -26,7 +29,8 @@ class SceneData(pl.LightningDataModule):
     The order of the training scenes and their random changes depend on the seed and the epoch
     alone: neither on the number of processes, nor on the workers, nor on the global random state,
     nor on an interruption at the end of an epoch. Where there are fewer left than a batch they wait
-    for another epoch. Validation shows each scene once, divided among the processes.
+    for another epoch. Validation shows each scene once, divided among the processes. Where the
+    trainer is on a CUDA device the batches are in pinned memory.
 
     Args:
         train: Scenes to train with.
@@ -38,7 +42,7 @@ class SceneData(pl.LightningDataModule):
         seed: Of order and changes, at least 0.
         keep: Keep the images when they were asked for once: for small data sets whose scenes are
             made or read slowly. Needs ``num_workers=0``.
-        num_workers: As in a ``DataLoader``.
+        num_workers: As in a ``DataLoader``; the validation has at most 2 of them.
 
     Raises:
         TypeError: An argument is of another type.
@@ -84,7 +88,7 @@ class SceneData(pl.LightningDataModule):
         share = self._share(processes)
         order = EpochOrder(self.train, self._epoch, rank, processes, self.seed)
         full = len(order) >= share
-        return self._loader(self.train, share, sampler=order, drop_last=full)
+        return self._loader(self.train, share, self.num_workers, sampler=order, drop_last=full)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Return the validation scenes in order, each once; no loader where there are none."""
@@ -93,14 +97,18 @@ class SceneData(pl.LightningDataModule):
         rank, processes = self._place()
         batches = EvenBatches(len(self.val), self._share(processes), rank, processes)
         # The sampler gives whole batches: one that Lightning knows as distributed is left alone.
-        return self._loader(self.val, None, sampler=batches)
+        workers = min(self.num_workers, VALIDATION_WORKERS)
+        return self._loader(self.val, None, workers, sampler=batches)
 
-    def _loader(self, samples: SceneSamples, size: int | None, **options: Any) -> DataLoader[Any]:
+    def _loader(
+        self, samples: SceneSamples, size: int | None, workers: int, **options: Any
+    ) -> DataLoader[Any]:
         return _LateLoader(
             samples,
             size,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self._on_cuda(),
             collate_fn=_as_it_is if size is None else collate_samples,
             # One of its own: a loader without draws from the global random state when it begins.
             generator=torch.Generator(),
@@ -118,6 +126,10 @@ class SceneData(pl.LightningDataModule):
         """Return this process's number, and how many there are."""
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def _on_cuda(self) -> bool:
+        trainer = self.trainer
+        return trainer is not None and trainer.strategy.root_device.type == "cuda"
 
     def _epoch(self) -> int:
         # Lightning counts an epoch as completed only after the hooks at its end, `processed` is

@@ -23,7 +23,7 @@ class LitTwoBranch(NetworkModule):
 
     Args:
         network: The two branches.
-        settings: Optimizer, schedule and the rest; None: ``TrainingSettings()``.
+        settings: As in ``LitCamClassifier``.
         orthogonality: Lambda, at least 0; 0 trains two independent branches.
         reduction: "mean" over the images of a batch, or "sum".
         multi_label: As in ``LitCamClassifier``.

@@ -32,6 +32,21 @@ def test_the_backbone_follows_from_the_data(data, backbone, chosen):
     assert TrainingConfig("baseline", data, backbone=backbone).chosen_backbone == chosen
 
 
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ({}, "from-weights"),
+        ({"preset": "paper"}, "fit"),
+        ({"preset": "class-grouping"}, "from-weights"),
+        ({"preset": "paper", "hierarchy": "from-weights"}, "from-weights"),
+        ({"hierarchy": "fit"}, "fit"),
+    ],
+    ids=["default", "paper", "settings alone", "given", "given with the default"],
+)
+def test_the_hierarchy_follows_from_the_preset(options, chosen):
+    assert TrainingConfig("class-grouping", **options).chosen_hierarchy == chosen
+
+
 def test_kernel_usage_is_the_recipes_or_an_option_of_every_other():
     assert TrainingConfig("kernel-usage").kernel_usage
     assert not TrainingConfig("sub-category").kernel_usage
@@ -48,6 +63,7 @@ def test_kernel_usage_is_the_recipes_or_an_option_of_every_other():
         ({"restart": 1}, TypeError, "restart to be True or False"),
         ({"data": 3}, TypeError, "data to be text"),
         ({"weights": None}, TypeError, "weights to be text"),
+        ({"accelerator": 1}, TypeError, "accelerator to be text"),
         ({"seed": -1}, ValueError, "seed to be an integer from 0 to 4294967295, but got -1"),
         ({"seed": 2**32}, ValueError, "seed to be an integer from 0 to 4294967295, but got 4294"),
         ({"map": "mean"}, ValueError, "map to be one of 'parent', 'sub_max', but got 'mean'"),

@@ -9,7 +9,8 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from captum_cluster.evaluation.recipes import load_network, sub_max_cam
+from captum_cluster.attr import LayerSubCategoryCam
+from captum_cluster.evaluation.recipes import TrainingConfig, load_network
 from captum_cluster.evaluation.recipes.judging import Judged
 from captum_cluster.evaluation.recipes.recipes import level_sizes
 from captum_cluster.training import KernelUsageLinear, MultiLevelNetwork, TwoBranch
@@ -23,7 +24,10 @@ from tests.evaluation.recipes.tiny import IMAGES, OPTIONS, train_tiny
         (
             "sub-category",
             ["baseline", "round 1", "round 2"],
-            ["baseline: cam", "round 1: cam", "round 1: sub-max", "round 2: sub-max"],
+            [
+                *("baseline: cam", "round 1: cam"),
+                *("round 1: sub-category-cam", "round 2: sub-category-cam"),
+            ],
             ["round-1.pt", "network.pt", "assignments.npz", "figures/sub-categories.png"],
         ),
         (
@@ -99,7 +103,7 @@ def test_the_maximum_over_sub_categories(runs):
     for k in range(3):
         one = sum(weight[4 * 3 + k, c] * maps[c] for c in range(64))
         slow = torch.maximum(slow, one)
-    found = sub_max_cam(network, network.body, IMAGES[:1], 4)
+    found = LayerSubCategoryCam(network, network.body).attribute(IMAGES[:1], 4)
     torch.testing.assert_close(found[0, 0], slow, rtol=1e-4, atol=1e-5)
 
 
@@ -163,11 +167,34 @@ def test_data_of_one_label(recipe, one_class, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "labels", "found"),
-    [(None, 10, [6, 3]), (None, 20, [12, 6]), (None, 1, [1, 1]), ((4, 2), 10, [4, 2]), ([], 9, [])],
+    ("preset", "sizes", "labels", "found"),
+    [
+        ("small", None, 10, [6, 3]),
+        ("small", None, 20, [12, 6]),
+        ("small", None, 1, [1, 1]),
+        ("class-grouping", None, 20, [12, 6]),
+        ("paper", None, 20, [12, 8, 5]),
+        ("paper", None, 10, [6, 4, 2]),
+        ("paper", None, 1, [1, 1, 1]),
+        ("paper", (4, 2), 10, [4, 2]),
+        ("small", (4, 2), 10, [4, 2]),
+        ("small", [], 9, []),
+    ],
 )
-def test_sizes_of_levels(sizes, labels, found):
-    assert level_sizes(sizes, labels) == found
+def test_sizes_of_levels(preset, sizes, labels, found):
+    config = TrainingConfig("class-grouping", preset=preset, sizes=sizes)
+    assert level_sizes(config, labels) == found
+
+
+def test_the_papers_preset_trains_at_each_level(tmp_path):
+    options = {"preset": "paper", "branches": 1, "size": 32, "lr": 0.01}
+    run = train_tiny("class-grouping", tmp_path, **options)
+    assert [int(groups.max()) + 1 for groups in run.network.groups] == [6, 4, 2]
+    trained = {path.stem for path in (tmp_path / "training").glob("*.pt")}
+    levels = {"level-1", "level-2", "level-3"}
+    assert trained == {"baseline", "grouping-1", "grouping-2"} | levels
+    text = (tmp_path / "report.md").read_text()
+    assert "6, 4, 2 groups, found by training at each level" in text
 
 
 def test_the_networks_judged_have_layers_to_explain(runs):

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,15 +45,18 @@ def test_another_training_is_refused(runs):
     assert (run.output / "config.yaml").read_text() == before
 
 
-def cut_at(epoch, monkeypatch):
-    """Let the power fail at the beginning of an epoch; return the list of the epochs begun."""
+CUT = RuntimeError("power cut")
+
+
+def cut_at(place, monkeypatch, error=CUT):
+    """Let the power fail when so many epochs have begun; return the list of the epochs begun."""
     from captum_cluster.training import EpochSeed
 
     begun, begin = [], EpochSeed.on_train_epoch_start
 
     def start(self, trainer, module):
-        if trainer.current_epoch == epoch:
-            raise RuntimeError("power cut")
+        if len(begun) == place:
+            raise error
         begun.append(trainer.current_epoch)
         begin(self, trainer, module)
 
@@ -60,25 +64,39 @@ def cut_at(epoch, monkeypatch):
     return begun
 
 
+GROUPED = {"epochs": 2, "sizes": [4]}
+
+
 @pytest.mark.parametrize(
-    ("recipe", "options", "epoch"),
+    ("recipe", "options", "place", "missing", "error"),
     [
-        ("baseline", {"epochs": 3}, 2),
-        ("sub-category", {"epochs": 2, "rounds": 1, "n_sub_categories": 2}, 3),
+        ("baseline", {"epochs": 3}, 2, [2], CUT),
+        ("baseline", {"epochs": 3}, 2, [2], KeyboardInterrupt()),
+        (
+            "sub-category",
+            {"epochs": 2, "rounds": 1, "n_sub_categories": 2},
+            3,
+            [3],
+            CUT,
+        ),
+        ("class-grouping", GROUPED, 3, [1, 0, 1], CUT),
+        ("class-grouping", GROUPED, 5, [1], KeyboardInterrupt()),
     ],
-    ids=["baseline", "sub-category"],
+    ids=["baseline", "interrupted", "sub-category", "branches", "groups"],
 )
-def test_a_training_that_was_broken_off_goes_on(recipe, options, epoch, tmp_path, monkeypatch):
+def test_a_training_that_was_broken_off_goes_on(
+    recipe, options, place, missing, error, tmp_path, monkeypatch
+):
     whole = train_tiny(recipe, tmp_path / "whole", **options)
     with monkeypatch.context() as patch:
-        cut_at(epoch, patch)
-        with pytest.raises(RuntimeError, match="power cut"):
+        cut_at(place, patch, error)
+        with pytest.raises(type(error)):
             train_tiny(recipe, tmp_path / "cut", **options)
     assert not (tmp_path / "cut" / "baseline.pt").exists()
     # What the networks do not depend on may be another now.
     begun = cut_at(-1, monkeypatch)
     rest = train_tiny(recipe, tmp_path / "cut", **options, test_limit=2, accelerator="cpu")
-    assert begun == [epoch]
+    assert begun == missing
     for name, network in whole.networks.items():
         found = rest.networks[name].state_dict()
         assert all(torch.equal(one, found[key]) for key, one in network.state_dict().items())
@@ -118,7 +136,7 @@ def test_what_the_networks_do_not_depend_on_may_change(runs, tmp_path, monkeypat
     monkeypatch.setattr(Course, "fit", trained)
     changed = {"metrics": ["object-iou"], "test_limit": 2, "map": "sub_max", "accelerator": "cpu"}
     again = train_tiny("sub-category", folder, **options, **changed)
-    assert (first.report.main, again.report.main) == ("round 2: cam", "round 2: sub-max")
+    assert (first.report.main, again.report.main) == ("round 2: cam", "round 2: sub-category-cam")
     assert {value.name for value in again.report.maps.values} == {"object-iou"}
     assert again.report.maps.images == 2
     assert torch.equal(again.network(IMAGES), first.network(IMAGES))
@@ -168,6 +186,32 @@ def test_the_random_states_are_left_as_they_were(tmp_path):
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     train_tiny("baseline", tmp_path)
     assert (random.random(), np.random.rand(), torch.rand(1)) == wanted
+
+
+def test_an_interruption_of_a_training(tmp_path, monkeypatch):
+    """Lightning ends the program, and ignores Ctrl+C from then on."""
+    states = torch.get_rng_state(), signal.getsignal(signal.SIGINT)
+    cut_at(0, monkeypatch, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny("baseline", tmp_path)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert signal.getsignal(signal.SIGINT) == states[1]
+
+
+def test_another_end_of_the_program_is_none(tmp_path, monkeypatch):
+    cut_at(0, monkeypatch, SystemExit(3))
+    with pytest.raises(SystemExit) as ended:
+        train_tiny("baseline", tmp_path)
+    assert ended.value.code == 3
+
+
+def test_the_preset_may_be_written_out(tmp_path):
+    run = train_tiny("class-grouping", tmp_path, branches=1)
+    options = {"branches": 1, "sizes": [6, 3], "hierarchy": "from-weights"}
+    again = train_tiny("class-grouping", tmp_path, **options)
+    assert again.report.maps.to_dict() == run.report.maps.to_dict()
+    with pytest.raises(ValueError, match=r'holds another \(hierarchy: "from-weights" there, "fit"'):
+        train_tiny("class-grouping", tmp_path, branches=1, hierarchy="fit")
 
 
 def test_an_interruption_is_not_the_end(tmp_path, monkeypatch):

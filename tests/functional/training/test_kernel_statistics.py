@@ -146,6 +146,29 @@ def test_bad_top(top, error):
         shared_kernels(torch.ones(2, 12), top)
 
 
+class OnApplesGpu(torch.Tensor):
+    """A tensor that has no float64 until it is on the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.cpu:
+            return args[0].as_subclass(torch.Tensor)
+        found = super().__torch_function__(func, types, args, kwargs)
+        if isinstance(found, torch.Tensor) and found.dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return found
+
+
+@pytest.mark.parametrize("statistic", [label_correlation, shared_kernels, negative_shares])
+def test_devices_without_double_precision(statistic):
+    weight = draw(4, 12, dtype=torch.float32)
+    there = weight.as_subclass(OnApplesGpu)
+    with pytest.raises(TypeError, match="MPS"):
+        there.double()
+    found, expected = statistic(there), statistic(weight)
+    assert found == expected if statistic is negative_shares else torch.equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("weight", "shares"),
     [

@@ -61,6 +61,28 @@ def test_the_mean_does_not_depend_on_copies_of_the_batch():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_added_up_in_single(dtype, reduction):
+    first = torch.full((2, 64, 7, 7), 300.0, dtype=dtype).requires_grad_()
+    found = orthogonality_loss(first, first, reduction=reduction)  # float16 ends at 65504
+    assert found.dtype == torch.float32
+    own = float(first.detach()[0, 0, 0, 0])
+    assert float(found.detach()) == pytest.approx(
+        own**2 * 64 * 49 * (1 if reduction == "mean" else 2)
+    )
+    found.backward()
+    assert first.grad.dtype == dtype
+    assert torch.isfinite(first.grad).all()
+
+
+def test_the_dtype_of_the_result():
+    single, double = draw(1, 2, 3, 3, dtype=torch.float32), draw(1, 2, 3, 3)
+    assert orthogonality_loss(single, single).dtype == torch.float32
+    assert orthogonality_loss(double, double).dtype == torch.float64
+    assert orthogonality_loss(single.half(), double).dtype == torch.float64
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_gradients(reduction):
     first = draw(2, 2, 3, 3).requires_grad_()
     second = draw(2, 2, 3, 3, seed=1).requires_grad_()

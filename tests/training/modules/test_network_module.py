@@ -90,16 +90,21 @@ def test_poly_falls_to_nothing_over_all_steps():
     assert noted.rates == pytest.approx(expected)
 
 
-def test_one_cycle_spans_all_steps():
-    _, noted, _ = run(2, schedule="one-cycle")
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=6)
+def one_cycle(rate, steps):
+    """The rates of torch's own schedule."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     expected = []
-    for _ in range(6):
+    for _ in range(steps):
         expected.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    assert noted.rates == pytest.approx(expected)
+    return expected
+
+
+def test_one_cycle_spans_all_steps():
+    _, noted, _ = run(2, schedule="one-cycle")
+    assert noted.rates == pytest.approx(one_cycle(0.01, 6))
 
 
 def test_steps_of_epochs():
@@ -171,6 +176,38 @@ def test_schedules_of_the_two_parts():
     _, noted, _ = run(5, schedule="poly", power=1.0, head_epochs=2, head_lr=0.5)
     head = [0.5 * (1 - step / 6) for step in range(6)]
     assert noted.rates == pytest.approx(head + [0.01 * (1 - step / 9) for step in range(9)])
+
+
+SCHEDULES = {
+    "one-cycle": one_cycle,
+    "poly": lambda rate, steps: [rate * (1 - step / steps) for step in range(steps)],
+    "constant": lambda rate, steps: [rate] * steps,
+}
+
+
+@pytest.mark.parametrize("top_share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_second_part_is_another_also_where_it_trains_the_head_too(schedule, top_share):
+    _, noted, _ = run(
+        5, schedule=schedule, power=1.0, head_epochs=2, head_lr=0.5, top_share=top_share
+    )
+    rates = SCHEDULES[schedule]
+    assert noted.rates == pytest.approx(rates(0.5, 6) + rates(0.01, 9))
+
+
+def test_a_resumed_second_part_of_the_head(tmp_path):
+    options = {"schedule": "one-cycle", "head_epochs": 2, "head_lr": 0.5, "top_share": 0.0}
+    whole = run(4, folder=tmp_path, **options)
+    for epoch in (0, 1, 2):
+        resumed = run(4, fit=tmp_path / f"epoch={epoch}.ckpt", **options)
+        assert same(resumed[0].state_dict(), whole[0].state_dict())
+        assert resumed[1].rates == whole[1].rates[3 * (epoch + 1) :]
+
+
+def test_a_users_callback_divides_the_schedule_too():
+    _, noted, _ = run(3, HeadFirst(1), schedule="poly", power=1.0)
+    poly = SCHEDULES["poly"]
+    assert noted.rates == pytest.approx(poly(0.01, 3) + poly(0.01, 6))
 
 
 def test_the_head_alone_to_the_end():

@@ -1,6 +1,7 @@
 """Batches of scenes: their order, their changes, their processes."""
 
 from itertools import chain
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -93,11 +94,30 @@ def test_the_global_random_state_is_left_alone():
 class Processes:
     """What a data module asks its trainer for."""
 
-    def __init__(self, rank, processes):
+    def __init__(self, rank, processes, device="cpu"):
         self.global_rank, self.world_size = rank, processes
+        self.strategy = SimpleNamespace(root_device=torch.device(device))
         current = type("Progress", (), {"processed": 2})
         self.fit_loop = type("Loop", (), {"epoch_progress": type("Epochs", (), {})})
         self.fit_loop.epoch_progress.current = current
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True), ("mps", False)])
+def test_memory_is_pinned_for_cuda_alone(device, pinned):
+    data = scene_data()
+    data.trainer = Processes(0, 1, device)
+    assert data.train_dataloader().pin_memory is pinned
+    assert data.val_dataloader().pin_memory is pinned
+    assert not scene_data().train_dataloader().pin_memory
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize(("workers", "val"), [(0, 0), (1, 1), (2, 2), (7, 2)])
+def test_the_validation_has_fewer_workers(workers, val):
+    data = scene_data(num_workers=workers)
+    loaders = data.train_dataloader(), data.val_dataloader()
+    assert [loader.num_workers for loader in loaders] == [workers, val]
+    assert [loader.persistent_workers for loader in loaders] == [workers > 0] * 2
 
 
 @pytest.mark.parametrize("length", [12, 13])

@@ -5,8 +5,17 @@ import torch
 import torch.nn.functional as F
 
 from captum_cluster.training import TrainingSettings, TwoBranch
+from captum_cluster.training.callbacks import EpochSeed
 from captum_cluster.training.modules import LitTwoBranch
-from tests.helpers.trainings import LABELS, scene_data, tiny_network, trainer
+from tests.helpers.trainings import (
+    LABELS,
+    StopAfter,
+    StoppedError,
+    same,
+    scene_data,
+    tiny_network,
+    trainer,
+)
 
 
 def branches(seed=0):
@@ -47,6 +56,28 @@ def test_validation_is_that_of_the_mean():
     loss = F.binary_cross_entropy_with_logits(module(images), labels)
     assert float(made.callback_metrics["val_loss"]) == pytest.approx(loss.item(), abs=1e-6)
     assert {"val_f1", "val_f2", "val_map"} <= {*made.callback_metrics}
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_resumed_training_equals_an_uninterrupted_one(epoch, tmp_path):
+    """With dropout, running statistics, a head that is trained first and the best put back."""
+
+    def run(*callbacks, **options):
+        seeds = iter((0, 1))
+        network = TwoBranch(lambda: tiny_network(seed=next(seeds)), LABELS)
+        settings = TrainingSettings(
+            lr=0.05, epochs=4, head_epochs=1, top_share=0.5, restore_best=True, patience=1
+        )
+        module = LitTwoBranch(network, settings, orthogonality=0.1)
+        made = trainer(4, EpochSeed(3), *callbacks, folder=options.pop("folder", None))
+        made.fit(module, scene_data(), **options)
+        return module.state_dict()
+
+    whole = run()
+    with pytest.raises(StoppedError):
+        run(StopAfter(epoch), folder=tmp_path)
+    torch.rand(7)  # what happened meanwhile must not matter
+    assert same(run(ckpt_path=tmp_path / f"epoch={epoch}.ckpt"), whole)
 
 
 @pytest.mark.parametrize(
