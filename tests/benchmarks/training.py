@@ -8,6 +8,11 @@ a plain classifier; SC-CAM after rounds 1 to 3, with K = 10, and after round 3 w
 class grouping alone, two branches with and without the orthogonal constraint, both together, with
 one to three levels; kernel usage regularization. A run that was broken off goes on. "table" prints
 means over the seeds with 95 % intervals (Student's t), and of the differences from the baseline.
+
+On photographs, whose labels have no masks, with a network that knows other photographs:
+
+    python -m tests.benchmarks.training run --data imagenet-boxes:DIR --weights FILE \
+        --compare rounds usage --counts 10 --test-limit 150 --seeds 0 1 2 --output photographs
 """
 
 from __future__ import annotations
@@ -29,23 +34,32 @@ from captum_cluster.evaluation.recipes.course import Course
 from captum_cluster.evaluation.recipes.judging import Judged, called, judge
 from captum_cluster.evaluation.recipes.networks import Builder
 from captum_cluster.evaluation.recipes.recipes import RECIPES
+from captum_cluster.evaluation.recipes.rounds import ASSIGNMENTS
 from captum_cluster.evaluation.recipes.scores import classifier_scores
-from captum_cluster.evaluation.recipes.sources import open_sources
+from captum_cluster.evaluation.recipes.sources import Sources, open_sources
 from captum_cluster.evaluation.recipes.training_run import chosen_settings
 from captum_cluster.evaluation.recipes.workshop import Outcome, Workshop
 from captum_cluster.training import MultiLevelNetwork
 
 LEVELS = [6, 4, 2]
-MAP_METRICS = ["object-iou", "segmentation", "localization-error", "energy"]
-SHOWN = ["object-iou", "mean-iou", "localization-error", "energy"]
+MAP_METRICS = [
+    "object-iou", "object-recall", "object-precision", "segmentation", "localization-error",
+    "energy",
+]  # fmt: skip
+SHOWN = (
+    "object-iou", "mean-iou", "localization-error", "energy", "object-recall", "object-precision",
+)  # fmt: skip
+COMPARED = ("groups", "rounds", "usage")
 LABEL_METRICS = ["multi-label"]
 BASELINE = called("baseline", "cam")
+Found = dict[tuple[str, str], dict[str, float]]
+"""Of each network and method, and each value: what each seed's file has."""
 
 
-def run(seed: int, output: Path, options: dict[str, Any], test_limit: int) -> None:
-    """Train and judge all networks of one seed."""
+def run(seed: int, output: Path, compare: list[str], counts: list[int], **options: Any) -> None:
+    """Train and judge the networks of one seed."""
     folder = output / f"seed-{seed}"
-    options = {"seed": seed, "test_limit": test_limit, **options}
+    options = {"seed": seed, **options}
     shared = folder / "baseline" / "training" / "baseline.pt"
 
     def outcome(name: str, recipe: str, **own: Any) -> Outcome:
@@ -58,15 +72,19 @@ def run(seed: int, output: Path, options: dict[str, Any], test_limit: int) -> No
 
     plain = outcome("baseline", "baseline")
     judged = [replace(plain.judged[0], methods=("cam",))]
-    judged += _groups(outcome)
-    judged += _rounds(outcome)
-    usage = outcome("kernel-usage", "kernel-usage").judged[1]
-    judged.append(replace(usage, methods=("cam",)))
-    sources = open_sources(options.get("data", "digits"), seed=seed, test_limit=test_limit)
+    if "groups" in compare:
+        judged += _groups(outcome)
+    if "rounds" in compare:
+        judged += _rounds(outcome, counts)
+    pair = [plain.judged[0]]
+    if "usage" in compare:
+        pair += outcome("kernel-usage", "kernel-usage").judged[1:]
+        judged.append(replace(pair[1], methods=("cam",)))
+    sources = open_sources(options["data"], seed=seed, test_limit=options["test_limit"])
     judge(judged, sources, folder / "maps", metrics=MAP_METRICS)
     if sources.several:
         methods = ("cam", "minmax-cam", "d-minmax-cam")
-        pair = [replace(one, methods=methods) for one in (plain.judged[0], usage)]
+        pair = [replace(one, methods=methods) for one in pair]
         judge(pair, sources, folder / "labels", metrics=LABEL_METRICS)
     scores = {
         one.name: classifier_scores(
@@ -75,6 +93,35 @@ def run(seed: int, output: Path, options: dict[str, Any], test_limit: int) -> No
         for one in judged
     }
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+    if "rounds" in compare and sources.several:
+        context = {f"K {count}": _context(folder / f"k-{count}", sources) for count in counts}
+        (folder / "context.json").write_text(json.dumps(context, indent=2) + "\n")
+
+
+def _context(folder: Path, sources: Sources) -> dict[str, float]:
+    """Return how much of an image's other labels its sub-category tells, and how much by chance.
+
+    The share of their variance among a label's images that lies between its sub-categories, the
+    mean over the labels; and the same with the sub-categories dealt out at random.
+    """
+    assignments = np.load(folder / "training" / ASSIGNMENTS)["assignments"]
+    labels = np.zeros(assignments.shape)
+    for index in range(len(labels)):
+        labels[index, sources.train.labels_of(index)] = 1
+    random = np.random.default_rng(0)
+    found: dict[str, list[float]] = {"context": [], "by-chance": []}
+    for label, column in enumerate(assignments.T):
+        others, here = np.delete(labels, label, axis=1)[column >= 0], column[column >= 0]
+        found["context"].append(_between(others, here))
+        found["by-chance"].append(_between(others, random.permutation(here)))
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def _between(values: Any, groups: Any) -> float:
+    """Return the share of the variance of values (M,D) that lies between groups (M,)."""
+    parts = [values[groups == group] for group in np.unique(groups)]
+    within = sum(((part - part.mean(axis=0)) ** 2).sum() for part in parts)
+    return float(1 - within / ((values - values.mean(axis=0)) ** 2).sum())
 
 
 def _workshop(config: TrainingConfig, folder: Path) -> Workshop:
@@ -108,55 +155,64 @@ def _some_levels(network: Any, count: int) -> tuple[Any, tuple[str, ...]]:
     )
 
 
-def _rounds(outcome: Any) -> Iterator[Judged]:
-    """Yield the networks of SC-CAM."""
-    _, *rounds = outcome("k-10", "sub-category", n_sub_categories=10).judged
+def _rounds(outcome: Any, counts: list[int]) -> Iterator[Judged]:
+    """Yield the networks of SC-CAM: each round's for the first K, the last round's for others."""
+    first, *others = counts
+    _, *rounds = outcome(f"k-{first}", "sub-category", n_sub_categories=first).judged
     for one in rounds:
-        yield replace(one, name=f"K 10, {one.name}")
-    for count in (5, 20, 50):
+        yield replace(one, name=f"K {first}, {one.name}")
+    for count in others:
         last = outcome(f"k-{count}", "sub-category", n_sub_categories=count).judged[-1]
         yield replace(last, name=f"K {count}, {last.name}", methods=("cam",))
 
 
 def table(output: Path) -> None:
     """Print what all seeds that are done have found."""
-    for part, values in {"maps": SHOWN, "labels": None}.items():
-        reports = [
-            json.loads((folder / part / "report.json").read_text())
-            for folder in sorted(output.glob("seed-*"))
-            if (folder / part / "report.json").is_file()
-        ]
-        if reports:
-            print(f"{part}, {len(reports)} seeds: mean ± 95 % (difference from the baseline)")
-            _print(_values(reports), values)
-    scores = [json.loads(path.read_text()) for path in sorted(output.glob("seed-*/scores.json"))]
-    if scores:
-        print(f"classification, {len(scores)} seeds")
-        found = {(n, v): [one[n][v] for one in scores] for n in scores[0] for v in scores[0][n]}
-        _print(found, None, baseline="baseline")
-
-
-def _values(reports: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
-    found: dict[tuple[str, str], list[float]] = {}
-    for report in reports:
-        for row in report["values"]:
-            found.setdefault((row["method"], row["value"]), []).append(row["estimate"])
-    return found
+    found: Found
+    for part, shown in {"maps": SHOWN, "labels": None}.items():
+        found = {}
+        for path in sorted(output.glob(f"seed-*/{part}/report.json")):
+            for row in json.loads(path.read_text())["values"]:
+                found.setdefault((row["method"], row["value"]), {})[str(path)] = row["estimate"]
+        _print(part, found, shown)
+    for part, name in (
+        ("classification", "scores"),
+        ("other labels told by the sub-categories", "context"),
+    ):
+        found = {}
+        for path in sorted(output.glob(f"seed-*/{name}.json")):
+            for row, values in json.loads(path.read_text()).items():
+                for value, number in values.items():
+                    found.setdefault((row, value), {})[str(path)] = number
+        if found:
+            _print(part, found, None, baseline=next(iter(found))[0])
 
 
 def _print(
-    found: dict[tuple[str, str], list[float]], values: list[str] | None, baseline: str = BASELINE
+    part: str, found: Found, values: tuple[str, ...] | None, baseline: str = BASELINE
 ) -> None:
-    values = values or list(dict.fromkeys(value for _, value in found))
-    names = list(dict.fromkeys(name for name, _ in found))
-    print(" | ".join(["network: method".ljust(34), *values]))
-    for name in names:
-        cells = []
-        for value in values:
-            own, theirs = np.array(found[name, value]), np.array(found[baseline, value])
-            cells.append(f"{_interval(own)} ({_interval(own - theirs, sign='+')})")
-        print(" | ".join([name.ljust(34), *cells]))
+    known = dict.fromkeys(value for _, value in found)
+    values = tuple(v for v in values or known if _whole(found.get((baseline, v))))
+    if not values:
+        return
+    print(f"{part}: mean ± 95 % in per cent (difference from {baseline} of the same seeds)")
+    print(" | ".join(["network: method".ljust(34), "seeds", *values]))
+    for name in dict.fromkeys(name for name, _ in found):
+        seeds = found[name, values[0]]
+        cells = [_cell(found[name, value], found[baseline, value]) for value in values]
+        print(" | ".join([name.ljust(34), str(len(seeds)).rjust(5), *cells]))
     print()
+
+
+def _whole(seeds: dict[str, float] | None) -> bool:
+    """Return whether a value is there, and not missing for any seed."""
+    return bool(seeds) and None not in seeds.values()
+
+
+def _cell(own: dict[str, float], baseline: dict[str, float]) -> str:
+    values = np.array(list(own.values()))
+    differences = values - np.array([baseline[seed] for seed in own])
+    return f"{_interval(values)} ({_interval(differences, sign='+')})"
 
 
 def _interval(values: Any, sign: str = "") -> str:
@@ -174,6 +230,8 @@ def main() -> None:
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("--output", type=Path, default=Path("out"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--compare", nargs="+", choices=COMPARED, default=list(COMPARED))
+    parser.add_argument("--counts", type=int, nargs="+", default=[10, 5, 20, 50], help="the Ks")
     parser.add_argument("--test-limit", type=int, default=500, help="scenes judged")
     parser.add_argument("--data", default="digits", help="as for captum-cluster train")
     parser.add_argument("--weights", help="of a torchvision backbone")
@@ -183,10 +241,10 @@ def main() -> None:
     if options.what == "table":
         table(options.output)
         return
-    names = ("data", "weights", "epochs", "limit")
+    names = ("data", "weights", "epochs", "limit", "test_limit")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for seed in options.seeds:
-        run(seed, options.output, given, options.test_limit)
+        run(seed, options.output, options.compare, options.counts, **given)
 
 
 if __name__ == "__main__":
