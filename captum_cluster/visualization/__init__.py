@@ -1,4 +1,4 @@
-"""Maps over pictures, pictures side by side, and what training changed, drawn with matplotlib."""
+"""Maps over pictures, side by side, what training changed, masks and boxes, by matplotlib."""
 
 from captum_cluster.visualization.explanations import plot_clusters, plot_collections
 from captum_cluster.visualization.figures import (
@@ -18,6 +18,7 @@ from captum_cluster.visualization.training_figures import (
     plot_sub_categories,
     plot_weight_histograms,
 )
+from captum_cluster.visualization.weak_figures import plot_proposals, plot_pseudo_masks
 
 __all__ = [
     "Chart",
@@ -30,6 +31,8 @@ __all__ = [
     "plot_head_weights",
     "plot_hierarchy",
     "plot_label_correlation",
+    "plot_proposals",
+    "plot_pseudo_masks",
     "plot_shared_kernels",
     "plot_sub_categories",
     "plot_weight_histograms",
