@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import stats
 
 from captum_cluster.evaluation.recipes.config import TrainingConfig
@@ -93,9 +94,37 @@ def run(seed: int, output: Path, compare: list[str], counts: list[int], **option
         for one in judged
     }
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+    branched = {
+        one.name: _overlap(one.network, sources) for one in judged if "branches" in one.name
+    }
+    (folder / "branches.json").write_text(json.dumps(branched, indent=2) + "\n")
     if "rounds" in compare and sources.several:
         context = {f"K {count}": _context(folder / f"k-{count}", sources) for count in counts}
         (folder / "context.json").write_text(json.dumps(context, indent=2) + "\n")
+
+
+@torch.no_grad()
+def _overlap(network: Any, sources: Sources) -> dict[str, float]:
+    """Return how alike the branches of a network are on the first 100 test images.
+
+    The cosine of the branches' rectified features, channel by channel, which the orthogonal
+    constraint is about; and the correlation of the rectified CAMs of their present labels.
+    """
+    numbers = range(min(100, len(sources.test)))
+    scenes = [sources.preparation.prepare(sources.test[number]) for number in numbers]
+    images = torch.stack([sources.preparation.normalize(scene.image) for scene in scenes])
+    present = torch.stack([scene.labels for scene in scenes])
+    maps = [maps.relu() for _, maps in network.forward_branches(images)]
+    cams = []
+    for branch, one in zip(network.branches, maps, strict=True):
+        every = torch.einsum("lc,nchw->nlhw", branch.parent_head.weight, one).relu()
+        cams.append(every[present].flatten(1))
+    centred = [cam - cam.mean(dim=1, keepdim=True) for cam in cams]
+    features = F.cosine_similarity(*(one.flatten(2) for one in maps), dim=2)
+    return {
+        "feature cosine": float(features.mean()),
+        "CAM correlation": float(F.cosine_similarity(*centred, dim=1).mean()),
+    }
 
 
 def _context(folder: Path, sources: Sources) -> dict[str, float]:
@@ -178,6 +207,7 @@ def table(output: Path) -> None:
     for part, name in (
         ("classification", "scores"),
         ("other labels told by the sub-categories", "context"),
+        ("how alike the branches are", "branches"),
     ):
         found = {}
         for path in sorted(output.glob(f"seed-*/{name}.json")):
