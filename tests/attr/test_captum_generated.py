@@ -13,6 +13,7 @@ from captum.testing.attr.helpers.gen_test_utils import get_target_layer, parse_t
 
 from captum_cluster._checks import LayerError
 from tests.conformance.cases import assert_same_state, each, state_of
+from tests.conformance.nets import SubHead
 
 with torch.random.fork_rng(devices=[]):
     torch.manual_seed(0)  # The inputs of the cases are drawn when this is imported.
@@ -51,7 +52,21 @@ def prepared(entry, case):
     model = copy.deepcopy(model).eval()
     layer = get_target_layer(model, layer_name)
     args = {**copy.deepcopy(args), **case.options}
+    # For sub-category-cam; no other method looks at it.
+    model.sub_category_head = SubHead(*sizes_of(model, layer, args["inputs"]))
     return model, layer, args
+
+
+def sizes_of(model, layer, inputs):
+    """The numbers of labels and of channels, where the layer has maps."""
+    if not _is_image(inputs):
+        return 2, 3
+    seen = []
+    handle = layer.register_forward_hook(lambda module, args, output: seen.append(output))
+    try:
+        return model(inputs).shape[1], seen[0].shape[1]
+    finally:
+        handle.remove()
 
 
 def test_captum_still_generates_cases_of_both_kinds():
