@@ -66,7 +66,7 @@ class RandomWalk:
         tensor([0.0700, 0.0700, 0.0700, 0.0700, 0.0000, 0.0000, 0.0000, 0.0000])
 
     References:
-        Ahn and Kwak 2018, "Learning pixel-level semantic affinity", section 3.3; used by Chang et
+        Ahn and Kwak 2018, "Learning pixel-level semantic affinity"; used by Chang et
         al. 2020, "Sub-category exploration", section 4.
     """
 

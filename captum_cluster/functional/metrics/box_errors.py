@@ -13,9 +13,11 @@ from captum_cluster.functional.metrics.objects import above_threshold
 from captum_cluster.functional.metrics.probabilities import check_target
 from captum_cluster.functional.metrics.regions import (
     Box,
+    box_tensor,
     clip_boxes,
     ground_truth_regions,
     largest_component,
+    pairwise_iou,
     tight_box,
 )
 from captum_cluster.functional.metrics.sums import Sums, mean_of_classes, sums_by_class
@@ -58,7 +60,8 @@ def localization_errors(
     marked = above_threshold(maps, size, threshold=threshold)
     found = [tight_box(largest_component(mask)) for mask in marked]
     errors = [
-        box is None or not bool((_box_iou(box, clip_boxes(some, size)) >= least).any())
+        box is None
+        or not bool((pairwise_iou(box_tensor("box", [box]), clip_boxes(some, size)) >= least).any())
         for box, some in zip(found, boxes, strict=True)
     ]
     return torch.tensor(errors, dtype=torch.bool, device=maps.device)
@@ -111,12 +114,3 @@ def localization_update(
 def localization_compute(sums: Sums) -> Tensor:
     """Return mLEV (B,), the mean over classes of the share of errors, of sums (B,L)."""
     return mean_of_classes(sums["errors"], sums["pairs"])
-
-
-def _box_iou(box: Box, others: Tensor) -> Tensor:
-    """Return the IoU (K,) of one box with the boxes (K,4)."""
-    one = torch.tensor(box, dtype=others.dtype)
-    common = (one[2:].minimum(others[:, 2:]) - one[:2].maximum(others[:, :2])).clamp(min=0)
-    area = common.prod(dim=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(dim=1)
-    return area / ((one[2:] - one[:2]).prod() + areas - area)

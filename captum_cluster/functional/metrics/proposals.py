@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captum_cluster._checks import check_choice, check_finite, check_number, describe, expected
+from captum_cluster._checks import check_choice, check_number, expected
 from captum_cluster.functional.metrics.multi_label import AVERAGES
 from captum_cluster.functional.metrics.probabilities import check_target
-from captum_cluster.functional.metrics.regions import Box
+from captum_cluster.functional.metrics.regions import Box, box_tensor, pairwise_iou
 from captum_cluster.functional.metrics.sums import Sums, by_class, mean_of_classes, ratio
 
 
@@ -29,31 +29,16 @@ def box_iou(boxes: Sequence[Box] | Tensor, others: Sequence[Box] | Tensor) -> Te
         >>> box_iou([(0, 0, 2, 2)], [(1, 0, 3, 2), (5, 5, 6, 6)])
         tensor([[0.3333, 0.0000]], dtype=torch.float64)
     """
-    return _iou(_areal("boxes", boxes), _areal("others", others))
-
-
-def _iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the IoU (K,M) of boxes (K,4) with boxes (M,4)."""
-    ones, twos = boxes[:, None], others[None]
-    shared = ones[..., 2:].minimum(twos[..., 2:]) - ones[..., :2].maximum(twos[..., :2])
-    common = shared.clamp(min=0).prod(dim=-1)
-    areas = [(some[..., 2:] - some[..., :2]).prod(dim=-1) for some in (ones, twos)]
-    return common / (areas[0] + areas[1] - common)
+    return pairwise_iou(_areal("boxes", boxes), _areal("others", others))
 
 
 def _areal(name: str, boxes: Sequence[Box] | Tensor) -> Tensor:
     """Return boxes as float64 (K,4) if each has an area."""
-    try:
-        found = torch.as_tensor(boxes, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(expected(name, "numbers x0, y0, x1, y1", describe(boxes))) from None
-    found = found.reshape(0, 4) if found.numel() == 0 else found
-    if found.ndim != 2 or found.shape[1] != 4:
-        raise ValueError(expected(name, "of shape (K,4)", f"{tuple(found.shape)}"))
-    flat = (check_finite(name, found)[:, :2] >= found[:, 2:]).any(dim=1)
+    found = box_tensor(name, boxes)
+    flat = (found[:, :2] >= found[:, 2:]).any(dim=1)
     if bool(flat.any()):
         raise ValueError(expected(name, "with x0 < x1 and y0 < y1", found[flat][0].tolist()))
-    return found.cpu()
+    return found
 
 
 def corloc(
@@ -156,7 +141,7 @@ def _overlaps(
         what = f"one list for each of the {len(boxes)} pairs"
         raise ValueError(expected("proposals", what, len(proposals)))
     return [
-        _iou(_areal("proposals", some), _areal("boxes", others))
+        pairwise_iou(_areal("proposals", some), _areal("boxes", others))
         for some, others in zip(proposals, boxes, strict=True)
     ]
 

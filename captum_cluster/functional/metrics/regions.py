@@ -33,19 +33,48 @@ def clip_boxes(boxes: Sequence[Box] | Tensor, size: Sequence[int]) -> Tensor:
         >>> clip_boxes([(-5, 1, 2, 9), (30, 30, 40, 40)], (4, 4))
         tensor([[0., 1., 2., 4.]], dtype=torch.float64)
     """
-    try:
-        found = torch.as_tensor(boxes, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(expected("boxes", "numbers x0, y0, x1, y1", describe(boxes))) from None
-    found = found.reshape(0, 4) if found.numel() == 0 else found
-    if found.ndim != 2 or found.shape[1] != 4:
-        raise ValueError(expected("boxes", "of shape (K,4)", f"{tuple(found.shape)}"))
+    found = box_tensor("boxes", boxes)
     width, height = float(size[1]), float(size[0])
     high = torch.tensor([width, height, width, height], dtype=found.dtype)
-    found = check_finite("boxes", found).cpu().clamp(min=0).minimum(high)
+    found = found.clamp(min=0).minimum(high)
     # The first and the last pixel whose centre lies between the edges.
     first, last = (found[:, :2] - 0.5).ceil(), (found[:, 2:] - 0.5).ceil() - 1
     return found[(first <= last).all(dim=1)]
+
+
+def box_tensor(name: str, boxes: Sequence[Box] | Tensor) -> Tensor:
+    """Return boxes as a tensor (K,4), float64 on the CPU.
+
+    Raises:
+        TypeError: They are no numbers.
+        ValueError: They are no groups of four, or not finite.
+
+    Example:
+        >>> box_tensor("boxes", [(0, 0, 2, 2)])
+        tensor([[0., 0., 2., 2.]], dtype=torch.float64)
+    """
+    try:
+        found = torch.as_tensor(boxes, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(expected(name, "numbers x0, y0, x1, y1", describe(boxes))) from None
+    found = found.reshape(0, 4) if found.numel() == 0 else found
+    if found.ndim != 2 or found.shape[1] != 4:
+        raise ValueError(expected(name, "of shape (K,4)", f"{tuple(found.shape)}"))
+    return check_finite(name, found).cpu()
+
+
+def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Return the IoU (K,M) of boxes (K,4) with boxes (M,4).
+
+    Example:
+        >>> pairwise_iou(torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([[1.0, 0, 3, 2]]))
+        tensor([[0.3333]])
+    """
+    ones, twos = boxes[:, None], others[None]
+    shared = ones[..., 2:].minimum(twos[..., 2:]) - ones[..., :2].maximum(twos[..., :2])
+    common = shared.clamp(min=0).prod(dim=-1)
+    areas = [(some[..., 2:] - some[..., :2]).prod(dim=-1) for some in (ones, twos)]
+    return common / (areas[0] + areas[1] - common)
 
 
 def box_region(boxes: Sequence[Box] | Tensor, size: Sequence[int]) -> Tensor:

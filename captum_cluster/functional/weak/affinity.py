@@ -37,7 +37,7 @@ def pixel_pairs(h: int, w: int, *, radius: float = 5) -> Tensor:
                 [1, 3, 2, 3]])
 
     References:
-        Ahn and Kwak 2018, "Learning pixel-level semantic affinity", equation 4.
+        Ahn and Kwak 2018, "Learning pixel-level semantic affinity".
     """
     check_integer("h", h, 1)
     check_integer("w", w, 1)
@@ -76,7 +76,7 @@ def pair_affinities(features: Tensor, pairs: Tensor) -> Tensor:
         tensor([0.1353])
 
     References:
-        Ahn and Kwak 2018, "Learning pixel-level semantic affinity", equation 3.
+        Ahn and Kwak 2018, "Learning pixel-level semantic affinity".
     """
     flat = features.flatten(-2)
     chunk = max(1, CHUNK // max(1, flat[..., 0].numel()))
@@ -110,7 +110,7 @@ def pixel_affinities(features: Tensor, *, radius: float = 5) -> Tensor:
                 [0.3679, 1.0000]])
 
     References:
-        Ahn and Kwak 2018, "Learning pixel-level semantic affinity", equation 3.
+        Ahn and Kwak 2018, "Learning pixel-level semantic affinity".
     """
     if features.ndim != 3 or features.numel() == 0:
         raise ValueError(expected("features", "of shape (D,h,w)", f"{tuple(features.shape)}"))
@@ -145,8 +145,8 @@ def transition(affinities: Tensor, *, power: float = 8) -> Tensor:
                 [0.3333, 0.6667]])
 
     References:
-        Ahn and Kwak 2018, "Learning pixel-level semantic affinity", equation 11 (there transposed:
-        rows sum to 1, and the scores stand to the right).
+        Ahn and Kwak 2018, "Learning pixel-level semantic affinity" (there transposed: rows sum to
+        1, and the scores stand to the right).
     """
     check_number("power", power, 0.0)
     _check_square("affinities", affinities)
@@ -195,7 +195,7 @@ def random_walk(
         tensor([[[0.5000, 0.5000, 0.0000]]])
 
     References:
-        Ahn and Kwak 2018, "Learning pixel-level semantic affinity", equation 12.
+        Ahn and Kwak 2018, "Learning pixel-level semantic affinity".
     """
     check_integer("log_steps", log_steps, 0, 62)
     if scores.ndim != 3 or scores.numel() == 0:

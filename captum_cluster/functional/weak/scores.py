@@ -75,7 +75,7 @@ def background_scores(scores: Tensor, *, score: float = 0.15, power: float | Non
         tensor([[[0.5625, 0.2500]]])
 
     References:
-        Ahn and Kwak 2018, "Learning pixel-level semantic affinity", equation 2.
+        Ahn and Kwak 2018, "Learning pixel-level semantic affinity".
     """
     level = check_number("score", score, 0.0, 1.0)
     if power is not None:
@@ -151,7 +151,7 @@ def confident_labels(low: Tensor, high: Tensor, *, ignore_index: int = 255) -> T
         tensor([[[  0, 255,   2]]])
 
     References:
-        Ahn and Kwak 2018, "Learning pixel-level semantic affinity", section 3.2.1.
+        Ahn and Kwak 2018, "Learning pixel-level semantic affinity".
     """
     check_integer("ignore_index", ignore_index, -(2**31), 2**31)
     for name, labels in (("low", low), ("high", high)):

@@ -8,16 +8,15 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from captum_cluster._checks import check_integer, expected
+from captum_cluster.functional.metrics.regions import box_tensor, pairwise_iou
 from captum_cluster.visualization.figures import Panel, panel_grid
 from captum_cluster.visualization.training_figures.checking import class_names
 from captum_cluster.visualization.weak_figures.inputs import (
@@ -216,5 +215,5 @@ def _best_iou(box: Sequence[float], others: Sequence[Sequence[float]]) -> float:
     """Return the IoU of a box with the nearest of others, 0 without."""
     if not others:
         return 0.0
-    one = torch.tensor([list(map(float, box))], dtype=torch.float64)
-    return float(box_iou(one, torch.tensor(others, dtype=torch.float64)).max())
+    found = pairwise_iou(box_tensor("box", [list(map(float, box))]), box_tensor("truth", others))
+    return float(found.max())
