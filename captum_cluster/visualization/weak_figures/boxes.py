@@ -94,6 +94,7 @@ def plot_proposals(
         ValueError: There is no picture, or numbers do not belong together.
 
     Example:
+        >>> import torch
         >>> from types import SimpleNamespace
         >>> proposal = SimpleNamespace(label=0, box=(1, 1, 5, 5), score=0.9, peak=(2, 3))
         >>> truth = [[(0, 1.0, 1.0, 5.0, 3.0)]]
