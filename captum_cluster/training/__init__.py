@@ -27,6 +27,7 @@ from captum_cluster.training.two_branch import TwoBranch
 if TYPE_CHECKING:
     from captum_cluster.training.callbacks import (
         EpochSeed,
+        FixedStatistics,
         HeadFirst,
         RestoreBest,
         SubCategoryDiscovery,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _NEED_LIGHTNING = {
     "EpochSeed": "callbacks",
+    "FixedStatistics": "callbacks",
     "HeadFirst": "callbacks",
     "LitCamClassifier": "modules",
     "LitTwoBranch": "modules",
@@ -50,6 +52,7 @@ __all__ = [
     "Augmentation",
     "ClassHierarchy",
     "EpochSeed",
+    "FixedStatistics",
     "GapClassifier",
     "HeadFirst",
     "IndexedDataset",

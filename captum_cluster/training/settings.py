@@ -27,11 +27,11 @@ class TrainingSettings:
     schedule begin anew for the head and the last ``top_share`` of the body's layers.
 
     ``LitCamClassifier`` and ``LitTwoBranch`` do what the settings from ``optimizer`` to
-    ``threshold`` and from ``head_epochs`` to ``restore_best`` say. The others belong elsewhere, and
-    have no effect unless they are given there, as ``captum-cluster train`` does: ``epochs`` to the
-    ``Trainer`` (``max_epochs``); ``batch_size`` and ``augmentation`` to ``SceneData``;
-    ``image_size`` and ``crop`` to its ``Preparation``; ``dropout`` and ``head_bias`` (``bias``) to
-    ``gap_classifier``.
+    ``threshold``, from ``head_epochs`` to ``restore_best`` and ``fixed_statistics`` say. The others
+    belong elsewhere, and have no effect unless they are given there, as ``captum-cluster train``
+    does: ``epochs`` to the ``Trainer`` (``max_epochs``); ``batch_size`` and ``augmentation`` to
+    ``SceneData``; ``image_size`` and ``crop`` to its ``Preparation``; ``dropout`` and ``head_bias``
+    (``bias``) to ``gap_classifier``.
 
     Args:
         optimizer: "sgd", "adam" or "adamw".
@@ -63,6 +63,8 @@ class TrainingSettings:
         augmentation: Random changes of the training images.
         dropout: Of the features before the head, from 0 to 1.
         head_bias: Whether heads have a bias.
+        fixed_statistics: Train with the running statistics of batch normalisation as they are; see
+            ``FixedStatistics``. For pretrained networks and few images.
 
     Raises:
         TypeError: A setting is of another type.
@@ -99,11 +101,12 @@ class TrainingSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     dropout: float = 0.0
     head_bias: bool = True
+    fixed_statistics: bool = False
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
-        for name in ("nesterov", "restore_best", "crop", "head_bias"):
+        for name in ("nesterov", "restore_best", "crop", "head_bias", "fixed_statistics"):
             check_flag(name, getattr(self, name))
         self._check_numbers()
         self._check_integers()

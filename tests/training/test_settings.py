@@ -87,6 +87,7 @@ BAD = [
     ({"augmentation": True}, TypeError, "augmentation to be an Augmentation, but got True"),
     ({"dropout": 1.2}, ValueError, "dropout to be a number from 0 to 1"),
     ({"head_bias": 0}, TypeError, "head_bias to be True or False"),
+    ({"fixed_statistics": 0}, TypeError, "fixed_statistics to be True or False"),
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from torch.optim import lr_scheduler
 
 from captum_cluster._checks import check_flag, describe, expected
 from captum_cluster.training.callbacks.early_stopping import EarlyStoppingAfterHead
+from captum_cluster.training.callbacks.fixed_statistics import FixedStatistics
 from captum_cluster.training.callbacks.head_first import HeadFirst
 from captum_cluster.training.callbacks.restore_best import RestoreBest
 from captum_cluster.training.modules.scores import LabelScores
@@ -124,6 +125,8 @@ class NetworkModule(pl.LightningModule):
                 "val_loss", start=settings.head_epochs, patience=settings.early_stop
             )
             callbacks.append(stop)
+        if settings.fixed_statistics:  # after what puts layers into training mode
+            callbacks.append(FixedStatistics())
         return callbacks
 
     def configure_optimizers(self) -> Any:
