@@ -20,6 +20,7 @@ from captum_cluster.training.gap_classifier import GapClassifier, gap_classifier
 from captum_cluster.training.heads import KernelUsageConv2d, KernelUsageLinear
 from captum_cluster.training.indexed_dataset import IndexedDataset
 from captum_cluster.training.multi_level import MultiLevelNetwork
+from captum_cluster.training.segmentation import SegmentationNetwork, segmentation_network
 from captum_cluster.training.settings import PRESETS, TrainingSettings, preset
 from captum_cluster.training.sub_category_head import SubCategoryHead
 from captum_cluster.training.two_branch import TwoBranch
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
         SubCategoryDiscovery,
         add_sub_category_head,
     )
-    from captum_cluster.training.modules import LitCamClassifier, LitTwoBranch, SceneData
+    from captum_cluster.training.modules import LitCamClassifier, LitTwoBranch, MaskData, SceneData
 
 _NEED_LIGHTNING = {
     "EpochSeed": "callbacks",
@@ -41,6 +42,7 @@ _NEED_LIGHTNING = {
     "HeadFirst": "callbacks",
     "LitCamClassifier": "modules",
     "LitTwoBranch": "modules",
+    "MaskData": "modules",
     "RestoreBest": "callbacks",
     "SceneData": "modules",
     "SubCategoryDiscovery": "callbacks",
@@ -60,9 +62,11 @@ __all__ = [
     "KernelUsageLinear",
     "LitCamClassifier",
     "LitTwoBranch",
+    "MaskData",
     "MultiLevelNetwork",
     "RestoreBest",
     "SceneData",
+    "SegmentationNetwork",
     "SubCategoryDiscovery",
     "SubCategoryHead",
     "TrainingSettings",
@@ -72,6 +76,7 @@ __all__ = [
     "kernel_usage_weight",
     "orthogonality_loss",
     "preset",
+    "segmentation_network",
     "sub_category_loss",
 ]
 

@@ -71,11 +71,45 @@ class Augmentation:
         if not self:
             return image
         draws = torch.rand(7, generator=generator).tolist()
+        return self._coloured(self._moved(image, draws, "bilinear"), draws[4:])
+
+    def with_mask(
+        self, image: Tensor, mask: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the image changed as by a call, and a mask mirrored and cut as the image is.
+
+        Args:
+            image: (3,H,W) float in [0,1].
+            mask: (H,W) integers, of which each pixel takes the nearest one's: no number is new.
+            generator: As in a call, with the same draws.
+
+        Raises:
+            ValueError: The sizes differ.
+
+        Example:
+            >>> flip, mask = Augmentation(flip=True), torch.tensor([[1, 2]])
+            >>> flip.with_mask(torch.rand(3, 1, 2), mask, torch.Generator().manual_seed(0))[1]
+            tensor([[2, 1]])
+        """
+        if mask.shape != image.shape[-2:]:
+            what = f"of the image's size {tuple(image.shape[-2:])}"
+            raise ValueError(expected("mask", what, tuple(mask.shape)))
+        if not self:
+            return image, mask
+        draws = torch.rand(7, generator=generator).tolist()
+        # Whole numbers up to 2**53 survive as doubles, which all kinds of interpolation take.
+        moved = self._moved(mask[None].double(), draws, "nearest-exact")[0].to(mask)
+        return self._coloured(self._moved(image, draws, "bilinear"), draws[4:]), moved
+
+    def _moved(self, image: Tensor, draws: list[float], mode: str) -> Tensor:
+        """Return an image (C,H,W), mirrored and cut to its window as was drawn."""
         if self.flip and draws[0] < 0.5:
             image = image.flip(-1)
-        return self._coloured(self._window(image, *draws[1:4]), draws[4:])
+        return self._window(image, *draws[1:4], mode=mode)
 
-    def _window(self, image: Tensor, share: float, down: float, right: float) -> Tensor:
+    def _window(
+        self, image: Tensor, share: float, down: float, right: float, *, mode: str
+    ) -> Tensor:
         low, high = self.scale
         height, width = image.shape[-2:]
         share = low + (high - low) * share
@@ -84,7 +118,8 @@ class Augmentation:
             return image
         top, left = int(down * (height - rows + 1)), int(right * (width - columns + 1))
         cut = image[None, :, top : top + rows, left : left + columns]
-        return F.interpolate(cut, (height, width), mode="bilinear", align_corners=False)[0]
+        corners = False if mode == "bilinear" else None
+        return F.interpolate(cut, (height, width), mode=mode, align_corners=corners)[0]
 
     def _coloured(self, image: Tensor, draws: list[float]) -> Tensor:
         if not self.jitter:

@@ -157,7 +157,7 @@ def gap_classifier(
     check_flag("kernel_usage", kernel_usage)
     check_flag("bias", bias)
     _check_dropout(dropout)
-    body = _body(backbone, weights)
+    body = backbone_body(backbone, weights)
     kind = KernelUsageLinear if kernel_usage else nn.Linear
     like = next((p for p in body.parameters() if p.is_floating_point()), None)
     place = {} if like is None else {"device": like.device, "dtype": like.dtype}
@@ -165,7 +165,18 @@ def gap_classifier(
     return GapClassifier(body, head, dropout=dropout)
 
 
-def _body(backbone: Any, weights: Any) -> nn.Module:
+def backbone_body(backbone: Any, weights: Any = None) -> nn.Module:
+    """Return the part of a backbone that gives the maps; the arguments are ``gap_classifier``'s.
+
+    Raises:
+        TypeError: As ``gap_classifier``.
+        ValueError: As ``gap_classifier``.
+        OSError: As ``gap_classifier``.
+
+    Example:
+        >>> [name for name, _ in backbone_body("resnet18").named_children()][-1]
+        'layer4'
+    """
     if isinstance(backbone, str):
         return _body_by_name(backbone, weights)
     if not isinstance(backbone, nn.Module):

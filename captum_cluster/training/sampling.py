@@ -65,10 +65,19 @@ class SceneSamples(Dataset[Any]):
         if isinstance(key, list):
             return collate_samples([self[one] for one in key])
         epoch, index = key if isinstance(key, tuple) else (None, key)
-        image, labels = self._prepared(index)
+        image, target = self._prepared(index)
         if epoch is not None and self.augmentation:
-            image = self.augmentation(image, self._generator(epoch, index))
-        return self.preparation.normalize(image), labels, index
+            image, target = self._changed(image, target, self._generator(epoch, index))
+        return self.preparation.normalize(image), target, index
+
+    def _target(self, scene: Scene) -> Tensor:
+        """Return what is to be learned of a prepared scene."""
+        return scene.labels.float()
+
+    def _changed(
+        self, image: Tensor, target: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        return self.augmentation(image, generator), target
 
     def _generator(self, epoch: int, index: int) -> torch.Generator:
         return torch.Generator().manual_seed(mixed_seed(self.seed, epoch, index))
@@ -77,24 +86,59 @@ class SceneSamples(Dataset[Any]):
         found = self._kept.get(index)
         if found is None:
             scene = self.preparation.prepare(self.scenes[index])
-            found = scene.image, scene.labels.float()
+            found = scene.image, self._target(scene)
             if self.keep:
                 self._kept[index] = found
         return found
 
 
+class MaskSamples(SceneSamples):
+    """Scenes as what a segmentation network is trained with: (image, mask, index).
+
+    The mask (H,W) int64 is the prepared scene's ``label_map``: 0 for background, label l as l + 1,
+    255 where it is uncertain. It is mirrored and cut as the image is.
+
+    Args:
+        scenes: As in ``SceneSamples``, each with masks: its own, or ``MaskedScenes``.
+        preparation: As in ``SceneSamples``.
+        augmentation: As in ``SceneSamples``.
+        seed: As in ``SceneSamples``.
+        keep: As in ``SceneSamples``, of image and mask.
+
+    Raises:
+        ValueError: When a scene is asked for of which no pixels are known.
+
+    Example:
+        >>> from captum_cluster.data import DigitScenes
+        >>> image, mask, index = MaskSamples(DigitScenes(4), Preparation(64))[2]
+        >>> mask.shape, mask.dtype, (mask.unique() - 1).tolist() == [-1, *DigitScenes(4)[2].present]
+        (torch.Size([64, 64]), torch.int64, True)
+    """
+
+    def _target(self, scene: Scene) -> Tensor:
+        if scene.masks is None:
+            what = f"known, of {scene.name!r} as of all others"
+            raise ValueError(expected("the pixels of the labels", what, "none"))
+        return scene.label_map()
+
+    def _changed(
+        self, image: Tensor, target: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        return self.augmentation.with_mask(image, target, generator)
+
+
 def collate_samples(samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return samples stacked: images (N,3,H,W), labels (N,L) float, index (N,) int64.
+    """Return samples stacked: images (N,3,H,W), labels (N,L) or masks (N,H,W), index (N,) int64.
 
     Raises:
         ValueError: The images differ in size.
     """
-    images, labels, indices = zip(*samples, strict=True)
+    images, targets, indices = zip(*samples, strict=True)
     sizes = sorted({tuple(image.shape[1:]) for image in images})
     if len(sizes) > 1:
         got = f"sizes {', '.join(map(str, sizes))}"
         raise ValueError(expected("preparation", "to bring all images to one size", got))
-    return torch.stack(images), torch.stack(labels), torch.tensor(indices)
+    return torch.stack(images), torch.stack(targets), torch.tensor(indices)
 
 
 class EpochOrder(DistributedSampler[Any]):

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from captum_cluster.data import Preparation, Scene, SceneDataset
 from captum_cluster.training import GapClassifier, IndexedDataset, SubCategoryDiscovery
-from captum_cluster.training.modules import SceneData
+from captum_cluster.training.modules import MaskData, SceneData
 
 LABELS = 4
 PLAIN = Preparation(mode="none", mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -61,6 +61,26 @@ def tiny_network(labels=LABELS, *, dropout=0.3, seed=0):
 def scene_data(length=12, *, val=5, **options):
     options = {"preparation": PLAIN, "batch_size": 4, **options}
     return SceneData(Blobs(length), Blobs(val) if val else None, **options)
+
+
+def masks_of(scene):
+    """The pixels of the bright corners of a blob; the pixel between them is uncertain."""
+    mask = torch.zeros(8, 8, dtype=torch.int64)
+    for label, (row, column) in enumerate([(0, 0), (0, 4), (4, 0), (4, 4)]):
+        if scene.labels[label]:
+            mask[row : row + 4, column : column + 4] = label + 1
+    mask[3, 3] = 255
+    return mask
+
+
+def mask_data(length=12, *, val=5, **options):
+    return MaskData(
+        Blobs(length),
+        Blobs(val) if val else None,
+        masks=lambda index: masks_of(Blobs()[index]),
+        val_masks=(lambda index: masks_of(Blobs()[index])) if val else None,
+        **{"preparation": PLAIN, "batch_size": 4, **options},
+    )
 
 
 def indexed(length=12):

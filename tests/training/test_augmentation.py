@@ -94,3 +94,64 @@ def test_bad_options(options, error, message):
     with pytest.raises(error) as caught:
         Augmentation(**options)
     assert message in str(caught.value)
+
+
+MASK = torch.randint(0, 5, (12, 10), generator=drawn(98))
+
+
+def numbered(height, width):
+    """Return an image whose colours are the places of its pixels, and these places as a mask."""
+    places = torch.arange(height * width).reshape(height, width)
+    y, x = places // width, places % width
+    image = torch.stack([(y + 0.5) / height, (x + 0.5) / width, torch.zeros_like(y)]).float()
+    return image, places
+
+
+def test_a_mask_is_mirrored_as_its_image():
+    flip = Augmentation(flip=True)
+    for seed in range(20):
+        image, mask = flip.with_mask(IMAGE, MASK, drawn(seed))
+        mirrored = torch.equal(image, IMAGE.flip(-1))
+        assert torch.equal(mask, MASK.flip(-1) if mirrored else MASK)
+        assert torch.equal(image, flip(IMAGE, drawn(seed)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_pixel_of_a_mask_lies_where_the_image_shows_it(seed):
+    """The image says of each pixel where it comes from, up to half of a pixel."""
+    image, places = numbered(16, 12)
+    changes = Augmentation(flip=True, scale=(0.3, 1.0))
+    moved, mask = changes.with_mask(image, places, drawn(seed))
+    assert torch.equal(moved, changes(image, drawn(seed)))
+    y, x = mask // 12, mask % 12
+    assert ((moved[0] * 16 - 0.5) - y).abs().max() <= 0.5 + 1e-4
+    assert ((moved[1] * 12 - 0.5) - x).abs().max() <= 0.5 + 1e-4
+
+
+def test_a_window_of_half_the_size_doubles_each_pixel_of_a_mask():
+    found = Augmentation(scale=(0.5, 0.5)).with_mask(IMAGE, MASK, drawn(3))[1]
+    small = found[::2, ::2]
+    assert torch.equal(found, small.repeat_interleave(2, 0).repeat_interleave(2, 1))
+    windows = [MASK[top : top + 6, left : left + 5] for top in range(7) for left in range(6)]
+    assert any(torch.equal(small, window) for window in windows)
+
+
+def test_colours_leave_a_mask_as_it_is():
+    mask = MASK.clone()
+    image, found = Augmentation(jitter=0.5).with_mask(IMAGE, mask, drawn(0))
+    assert torch.equal(found, MASK)
+    assert not torch.equal(image, IMAGE)
+    assert Augmentation().with_mask(IMAGE, mask, drawn(0))[1] is mask
+
+
+def test_a_mask_keeps_its_numbers_and_type():
+    mask = torch.where(MASK == 0, 255, MASK)
+    found = Augmentation(flip=True, scale=(0.4, 0.9)).with_mask(IMAGE, mask, drawn(1))[1]
+    assert found.dtype == torch.int64
+    assert set(found.unique().tolist()) <= {1, 2, 3, 4, 255}
+    assert torch.equal(mask, torch.where(MASK == 0, 255, MASK))
+
+
+def test_a_mask_of_another_size():
+    with pytest.raises(ValueError, match=r"mask to be of the image's size \(12, 10\), but got \(1"):
+        Augmentation().with_mask(IMAGE, MASK[:, :9], drawn(0))

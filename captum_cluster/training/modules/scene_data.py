@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -58,6 +58,8 @@ class SceneData(pl.LightningDataModule):
         [(4, 3, 64, 64), (4, 10), (4,)]
     """
 
+    _samples: ClassVar[type[SceneSamples]] = SceneSamples
+
     def __init__(
         self,
         train: Dataset[Scene],
@@ -77,8 +79,8 @@ class SceneData(pl.LightningDataModule):
         if check_flag("keep", keep) and num_workers:
             raise ValueError(expected("num_workers", "0 where images are kept", num_workers))
         preparation = preparation or Preparation(mode="none")
-        self.train = SceneSamples(train, preparation, augmentation, seed=self.seed, keep=keep)
-        self.val = None if val is None else SceneSamples(val, preparation, keep=keep)
+        self.train = self._samples(train, preparation, augmentation, seed=self.seed, keep=keep)
+        self.val = None if val is None else self._samples(val, preparation, keep=keep)
         if len(self.train) == 0:
             raise ValueError(expected("train", "scenes", "none"))
 
