@@ -13,6 +13,9 @@ On photographs, whose labels have no masks, with a network that knows other phot
 
     python -m tests.benchmarks.training run --data imagenet-boxes:DIR --weights FILE \
         --compare rounds usage --counts 10 --test-limit 150 --seeds 0 1 2 --output photographs
+
+There everything before layer4 of the ResNet-18 stays as it is, and what it makes of an image is
+computed once for all epochs and networks of a process.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from captum_cluster.evaluation.recipes.sources import Sources, open_sources
 from captum_cluster.evaluation.recipes.training_run import chosen_settings
 from captum_cluster.evaluation.recipes.workshop import Outcome, Workshop
 from captum_cluster.training import MultiLevelNetwork
+from tests.benchmarks.frozen import keep_frozen
 
 LEVELS = [6, 4, 2]
 MAP_METRICS = [
@@ -159,6 +163,8 @@ def _workshop(config: TrainingConfig, folder: Path) -> Workshop:
         config.data, seed=config.seed, limit=config.limit, test_limit=config.test_limit
     )
     builder = Builder(config, dropout=settings.dropout, bias=settings.head_bias)
+    if config.chosen_backbone == "resnet18" and settings.top_share == 0.25:
+        keep_frozen(builder)
     course = Course(folder / "training", config, settings, sources)
     return Workshop(folder, config, settings, sources, course, builder, True, print)
 
