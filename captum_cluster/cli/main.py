@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluating = commands.add_parser("evaluate", help="judge methods on many images")
     add_evaluate(evaluating)
 
-    training = commands.add_parser("train", help="train a network that gives better maps")
+    training = commands.add_parser(
+        "train", help="train a network that gives better maps, or segments"
+    )
     add_train(training)
 
     methods = commands.add_parser("methods", help="list every method, ours and stock")
