@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from captum_cluster._checks import describe, expected
+from captum_cluster._files import write_whole
 from captum_cluster.data import SceneDataset
 from captum_cluster.evaluation.custom import custom_name
 from captum_cluster.evaluation.running.records import read_records
@@ -177,9 +178,8 @@ def enter(directory: Path, facts: Mapping[str, Any]) -> None:
         if next(read_records(directory), None) is not None:
             got = f"{str(directory)!r}, which has results and no {_NAME}"
             raise ValueError(expected("output", "a directory for this run", got))
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(fresh, indent=2) + "\n")
-        os.replace(temporary, path)
+        text = json.dumps(fresh, indent=2) + "\n"
+        write_whole(path, lambda draft: draft.write_text(text))
         return
     found = saved_facts(directory)
     differing = [key for key in {**found, **fresh} if found.get(key) != fresh.get(key)]
