@@ -23,6 +23,7 @@ from captum_cluster._checks import describe, expected
 from captum_cluster._files import write_whole
 from captum_cluster.data import SceneDataset
 from captum_cluster.evaluation.custom import custom_name
+from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.evaluation.running.records import read_records
 
 _NAME = "run.json"
@@ -114,6 +115,26 @@ def _code(code: types.CodeType) -> list[Any]:
     # The names of parameters count: a method is told the labels by one.
     parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return [code.co_code.hex(), code.co_names, parameters, constants]
+
+
+def layer_names(model: nn.Module, layer: Any) -> Any:
+    """Return the names of layers that are given as modules."""
+    if isinstance(layer, nn.Module):
+        return next((name for name, one in model.named_modules() if one is layer), "?")
+    if isinstance(layer, (list, tuple)):
+        return [layer_names(model, one) for one in layer]
+    return layer
+
+
+def method_facts(model: nn.Module, entry: Entry) -> dict[str, Any]:
+    """Return what tells one method of a run from another."""
+    return {
+        "name": entry.name,
+        "method": plain(entry.method),
+        "options": plain(entry.options),
+        "layer": layer_names(model, entry.layer),
+        **entry.facts(),
+    }
 
 
 def describe_dataset(dataset: Any) -> dict[str, Any]:
