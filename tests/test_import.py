@@ -172,6 +172,7 @@ PUBLIC = {
         "ImageFolder",
         "ImageNetBoxes",
         "MaskFolder",
+        "PictureFile",
         "Preparation",
         "SbdScenes",
         "Scene",
