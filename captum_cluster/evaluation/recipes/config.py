@@ -100,7 +100,7 @@ class TrainingConfig(FileConfig):
         ('digits', 'digit-net', 10)
     """
 
-    needed: ClassVar[str] = "recipe"
+    needed: ClassVar[str | None] = "recipe"
 
     recipe: str
     data: str = "digits"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_cluster._checks import expected
+from captum_cluster._files import write_whole
 from captum_cluster.evaluation.digit_classifier import DigitNet
 from captum_cluster.evaluation.recipes.config import DIGIT_NET, SEGMENTATION, TrainingConfig
 from captum_cluster.training import (
@@ -120,12 +121,7 @@ def save_network(network: nn.Module, path: Path) -> None:
         OSError: They cannot be written; torch raises RuntimeError where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        torch.save(dict(network.state_dict()), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, lambda draft: torch.save(dict(network.state_dict()), draft))
 
 
 def load_network(directory: str | os.PathLike[str], name: str = "network") -> nn.Module:
