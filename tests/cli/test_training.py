@@ -148,7 +148,10 @@ def test_what_is_given_goes_before_the_file(given, tmp_path):
         (["--recipe", "baseline", "--sizes", "3"], "recipe 'baseline': it belongs to 'class-gr"),
         (["--recipe", "baseline", "--accelerator", "cudaa"], "but got 'cudaa' and 1 (You selected"),
         (["--recipe", "segmentation"], "pseudo to be the folder of the masks that the recipe"),
-        (["--recipe", "segmentation", "--pseudo", "x"], "captum-cluster masks has written, but"),
+        (
+            ["--recipe", "segmentation", "--pseudo", "x"],
+            "one that captum-cluster masks wrote PNG files",
+        ),
         (["--recipe", "baseline", "--pseudo", "x"], "'baseline': it belongs to 'segmentation'"),
         (
             ["--recipe", "segmentation", "--pseudo", "x", "--crf-gaussian", "a"],

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
 from captum_cluster._checks import expected
 from captum_cluster.data import Scene, SceneDataset
 from captum_cluster.evaluation.recipes.sources import Sources
-from captum_cluster.training.masked_scenes import with_pixels
+from captum_cluster.training.masked_scenes import UNCERTAIN, with_pixels
 
 
 class PseudoScenes(SceneDataset):
@@ -38,6 +31,7 @@ class PseudoScenes(SceneDataset):
         first_missing: The name of the first scene without a mask, "" where all have one.
 
     Example:
+        >>> import torch
         >>> from captum_cluster.data import DigitScenes
         >>> masks = {"train-0-1": torch.zeros(64, 64, dtype=torch.uint8)}
         >>> scenes = PseudoScenes(DigitScenes(3), masks.get)
@@ -73,51 +67,6 @@ class PseudoScenes(SceneDataset):
         return with_pixels(scene, self._mask_of(scene.name))
 
 
-@dataclass(frozen=True)
-class MaskFiles:
-    """The masks in a folder that ``captum-cluster masks`` has written.
-
-    Attributes:
-        directory: The folder.
-        classes: The names of the labels.
-    """
-
-    directory: Path
-    classes: list[str]
-
-    def mask_of(self, name: str) -> Tensor | None:
-        """Return the mask (H,W) uint8 of a scene by its name, None where there is none.
-
-        Raises:
-            ValueError: The file is no palette picture.
-        """
-        file = self.directory / "masks" / f"{name}.png"
-        if not file.is_file():
-            return None
-        try:
-            with Image.open(file) as image:
-                mode, numbers = image.mode, np.array(image)
-        except OSError as error:
-            raise ValueError(expected(str(file), "a mask", str(error))) from error
-        if mode not in ("P", "L"):
-            raise ValueError(expected(str(file), "a picture of numbers (P or L)", mode))
-        return torch.from_numpy(numbers)
-
-
-def read_masks(directory: str | os.PathLike[str]) -> MaskFiles:
-    """Return the masks in a folder; each is read when it is asked for.
-
-    Raises:
-        FileNotFoundError: There are no masks in it.
-    """
-    folder = Path(directory)
-    names = folder / "classes.txt"
-    if not (folder / "masks").is_dir() or not names.is_file():
-        what = "a folder that captum-cluster masks has written"
-        raise FileNotFoundError(expected("pseudo", what, repr(str(folder))))
-    return MaskFiles(folder, names.read_text(encoding="utf-8").splitlines())
-
-
 def with_masks(sources: Sources, directory: str, *, devices: int = 1) -> Sources:
     """Return the images of a training, those to learn from and to watch with pseudo masks alone.
 
@@ -131,6 +80,9 @@ def with_masks(sources: Sources, directory: str, *, devices: int = 1) -> Sources
         ValueError: They are of other labels, of too few of the images to learn from, or do not
             fit their images.
     """
+    # The command of masks opens trainings, and so imports this room.
+    from captum_cluster.evaluation.weak_outputs import read_masks
+
     masks = read_masks(directory)
     _check_classes(masks.classes, sources.classes)
     train = PseudoScenes(sources.train, masks.mask_of)
@@ -145,8 +97,11 @@ def with_masks(sources: Sources, directory: str, *, devices: int = 1) -> Sources
 
 
 def _check_classes(theirs: Sequence[str], ours: Sequence[str]) -> None:
+    if len(ours) >= UNCERTAIN:
+        what = f"data of at most {UNCERTAIN - 1} labels, which masks can number"
+        raise ValueError(expected("data", what, len(ours)))
     if list(theirs) != list(ours):
-        odd: list[Any] = [pair for pair in zip(theirs, ours, strict=False) if pair[0] != pair[1]]
-        got = f"{odd[0][0]!r} in the place of {odd[0][1]!r}" if odd else f"{len(theirs)} labels"
+        odd = next((pair for pair in zip(theirs, ours, strict=False) if pair[0] != pair[1]), None)
+        got = f"{len(theirs)} labels" if odd is None else f"{odd[0]!r} in the place of {odd[1]!r}"
         what = f"masks of the {len(ours)} labels of the data, in their order"
         raise ValueError(expected("pseudo", what, got))

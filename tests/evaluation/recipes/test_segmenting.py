@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 
 from captum_cluster.data import DigitScenes
+from captum_cluster.evaluation import make_masks, read_masks
+from captum_cluster.evaluation.digit_classifier import DigitNet
 from captum_cluster.evaluation.recipes import (
     SegmentationRun,
     TrainingConfig,
@@ -17,11 +19,14 @@ from captum_cluster.evaluation.recipes import (
     train,
 )
 from captum_cluster.evaluation.recipes.course import Course
+from captum_cluster.evaluation.recipes.pseudo import with_masks
 from captum_cluster.evaluation.recipes.run_settings import chosen_settings
+from captum_cluster.evaluation.weak_outputs.numbering import Numbers
 from captum_cluster.training import PRESETS, EpochSeed, SegmentationNetwork
 from captum_cluster.weak import save_palette_png
 from tests.evaluation.recipes.tiny import IMAGES
 from tests.evaluation.recipes.tiny import TINY as TINY_CLASSIFIER
+from tests.helpers.trainings import PLAIN
 
 TINY = {name: value for name, value in TINY_CLASSIFIER.items() if name != "metrics"}
 CLASSES = [str(digit) for digit in range(10)]
@@ -36,7 +41,7 @@ def write_masks(folder, scenes, classes=CLASSES):
         file = folder / "masks" / f"{scene.name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         save_palette_png(mask, file)
-    (folder / "classes.txt").write_text("\n".join(classes))
+    Numbers(classes).save(folder)
     return folder
 
 
@@ -114,7 +119,7 @@ def test_it_learns_the_masks_and_not_the_truth(run, tmp_path):
     folder.mkdir(parents=True)
     for number in range(32):
         save_palette_png(torch.zeros(64, 64).long(), folder / f"train-0-{number}.png")
-    (tmp_path / "masks" / "classes.txt").write_text("\n".join(CLASSES))
+    Numbers(CLASSES).save(tmp_path / "masks")
     other = segment_tiny(tmp_path / "masks", tmp_path / "out", epochs=4, crf=False)
     assert set(other.report.scores) == {"network"}
     assert not other.network(IMAGES).argmax(dim=1).any()
@@ -179,7 +184,7 @@ def pictures(tmp_path_factory):
             mask = torch.zeros(high, wide).long()
             mask[8:16] = label + 1
             save_palette_png(mask, masks / "masks" / name / f"{number}.png")
-    (masks / "classes.txt").write_text("cat\ndog")
+    Numbers(["cat", "dog"]).save(masks)
     return folder
 
 
@@ -214,7 +219,7 @@ def test_a_torchvision_backbone(pictures, tmp_path):
         (
             {"pseudo": "nowhere"},
             FileNotFoundError,
-            "captum-cluster masks has written, but got 'now",
+            "one that captum-cluster masks wrote PNG files to, but got 'no",
         ),
         ({"batch_size": 1}, ValueError, "batch_size to be at least 2 of each device, but got 1"),
         ({"devices": 16}, ValueError, "batch_size to be at least 2 of each device, but got 16"),
@@ -244,13 +249,34 @@ def test_masks_of_other_labels(classes, message, tmp_path):
         segment_tiny(tmp_path / "masks", tmp_path / "out")
 
 
+def test_data_of_more_labels_than_masks_can_number(masks):
+    opened = sources.open_sources("digits", limit=2, test_limit=1)
+    opened.train.classes = [str(label) for label in range(255)]
+    with pytest.raises(ValueError, match="data to be data of at most 254 labels, which masks can"):
+        with_masks(opened, str(masks))
+
+
+def test_the_masks_of_make_masks(tmp_path):
+    """From the maps of a classifier to a segmentation network."""
+    made = make_masks(
+        DigitNet().eval(), "features", DigitScenes(6), "cam", output=tmp_path / "masks",
+        preparation=PLAIN, progress=False,
+    )  # fmt: skip
+    assert made.images == 6
+    run = segment_tiny(tmp_path / "masks", tmp_path / "out", limit=6, crf=False)
+    assert "of 6 of 6 training images" in dict(run.report.facts)["Pseudo masks"]
+    learned = with_masks(sources.open_sources("digits", limit=6), str(tmp_path / "masks")).train
+    for scene in learned:
+        assert torch.equal(scene.label_map(), read_masks(tmp_path / "masks").mask_of(scene.name))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (torch.zeros(64, 63).byte(), r"'train-0-1' to be of the image's size \(64, 64\), but got"),
         (torch.full((64, 64), 11), r"numbers from 0 to the number of labels \(10\), or 255"),
-        (b"no picture", r"train-0-1\.png to be a mask, but got cannot identify"),
-        ("RGB", r"train-0-1\.png to be a picture of numbers \(P or L\), but got RGB"),
+        (b"no picture", r"to be an image in a format that Pillow reads, but got .*train-0-1\.png"),
+        ("RGB", r"train-0-1\.png.: an index mask has one channel of integers, not mode RGB"),
     ],
     ids=["size", "label", "damaged", "colours"],
 )
