@@ -11,6 +11,7 @@ from captum_cluster import __version__
 from captum_cluster._checks import expected
 from captum_cluster.cli.evaluating import add_evaluate
 from captum_cluster.cli.training import add_train
+from captum_cluster.cli.weak_outputs import add_masks, add_proposals
 
 _ERRORS = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
@@ -74,8 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluating = commands.add_parser("evaluate", help="judge methods on many images")
     add_evaluate(evaluating)
 
-    training = commands.add_parser("train", help="train a network that gives better maps")
+    training = commands.add_parser(
+        "train", help="train a network that gives better maps, or segments"
+    )
     add_train(training)
+
+    masks = commands.add_parser("masks", help="write pseudo masks of many images")
+    add_masks(masks)
+
+    proposals = commands.add_parser("proposals", help="write object proposals of many images")
+    add_proposals(proposals)
 
     methods = commands.add_parser("methods", help="list every method, ours and stock")
     methods.set_defaults(run=_methods)

@@ -8,6 +8,10 @@ from typing import Any
 
 from captum_cluster._checks import expected
 
+_RECIPES = (
+    "baseline, sub-category, class-grouping, kernel-usage, or segmentation: a segmentation network "
+    "on the pseudo masks of --pseudo"
+)
 _NOT_OPTIONS = ("config", "output", "run")
 
 
@@ -18,7 +22,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     what is in neither is left to ``TrainingConfig``.
     """
     parser.add_argument("--config", metavar="FILE", help="a YAML file of these options")
-    parser.add_argument("--recipe", help="baseline, sub-category, class-grouping or kernel-usage")
+    parser.add_argument("--recipe", help=_RECIPES)
     parser.add_argument(
         "--data",
         metavar="KIND[:PATH]",
@@ -42,6 +46,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     _add_settings(parser)
     _add_recipes(parser)
+    _add_segmentation(parser)
     parser.add_argument("--seed", type=int, help="default: 0")
     parser.add_argument("--limit", type=int, help="number of training images, evenly spread")
     parser.add_argument("--test-limit", type=int, help="number of images judged, evenly spread")
@@ -103,6 +108,33 @@ def _add_recipes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_segmentation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("options of the recipe segmentation")
+    group.add_argument(
+        "--pseudo", metavar="DIR", help="the masks to learn: the folder of captum-cluster masks"
+    )
+    group.add_argument(
+        "--output-stride", type=int, help="pixels of the image per pixel of the maps, at most (8)"
+    )
+    group.add_argument(
+        "--no-crf",
+        dest="crf",
+        action="store_false",
+        default=None,
+        help="judge the network without the CRF only",
+    )
+    group.add_argument(
+        "--crf-gaussian",
+        metavar="NUMBERS",
+        help="the CRF's kernel of position: width in pixels, compatibility (3,3)",
+    )
+    group.add_argument(
+        "--crf-bilateral",
+        metavar="NUMBERS",
+        help="its kernel of position and colour: both widths, compatibility (80,13,10)",
+    )
+
+
 def run_train(options: argparse.Namespace) -> None:
     """Train, and print what came out."""
     from captum_cluster.evaluation.recipes import TrainingConfig, run_training
@@ -114,6 +146,9 @@ def run_train(options: argparse.Namespace) -> None:
     }
     if "sizes" in given:
         given["sizes"] = _sizes(given["sizes"])
+    for name in ("crf_gaussian", "crf_bilateral"):
+        if name in given:
+            given[name] = _numbers(name, given[name])
     if "metrics" in given and given["metrics"] != "all":
         given["metrics"] = [part.strip() for part in given["metrics"].split(",")]
     if options.config is not None:
@@ -135,3 +170,12 @@ def _sizes(text: str) -> list[Any]:
     except ValueError:
         what = "integers with commas between them, or none"
         raise ValueError(expected("--sizes", what, repr(text))) from None
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    """Return numbers that are separated by commas."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        what, option = "numbers with commas between them", f"--{name.replace('_', '-')}"
+        raise ValueError(expected(option, what, repr(text))) from None

@@ -10,6 +10,7 @@ from captum_cluster.data.imagenet_boxes import ImageNetBoxes
 from captum_cluster.data.images import as_rgb, load_image, load_index_mask
 from captum_cluster.data.mask_folder import MaskFolder
 from captum_cluster.data.opening import open_dataset
+from captum_cluster.data.picture_file import PictureFile
 from captum_cluster.data.preparation import Preparation
 from captum_cluster.data.scene import Scene, collate_scenes
 from captum_cluster.data.scene_dataset import SceneDataset
@@ -24,6 +25,7 @@ __all__ = [
     "ImageFolder",
     "ImageNetBoxes",
     "MaskFolder",
+    "PictureFile",
     "Preparation",
     "SbdScenes",
     "Scene",

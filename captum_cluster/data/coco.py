@@ -15,7 +15,8 @@ from torchvision.datasets import CocoDetection
 from captum_cluster._checks import expected
 from captum_cluster._extras import require
 from captum_cluster.data.boxes import LabelledBox
-from captum_cluster.data.listing import existing_file, existing_folder
+from captum_cluster.data.listing import existing_file, existing_folder, names_of
+from captum_cluster.data.picture_file import PictureFile
 from captum_cluster.data.reading import read_scene
 from captum_cluster.data.scene import Scene
 from captum_cluster.data.scene_dataset import SceneDataset
@@ -27,6 +28,9 @@ class CocoScenes(SceneDataset):
     The labels are the categories in the order of their ids (80 in the original). ``objects`` are
     the instances. A crowd's label is present, its pixels are ignored where no object is, and it has
     no box. Pictures without annotation have no label.
+
+    Attributes:
+        category_ids: The number of each label's category in the file.
 
     Args:
         images: The folder of the pictures.
@@ -49,6 +53,9 @@ class CocoScenes(SceneDataset):
         source = _open(self.root, file)
         self._coco, self._ids = source.coco, list(source.ids)
         categories = sorted(self._coco.cats.values(), key=lambda category: int(category["id"]))
+        self.category_ids = [int(category["id"]) for category in categories]
+        self._files = [Path(str(self._coco.imgs[number]["file_name"])) for number in self._ids]
+        self._names = names_of(self._files)
         self.classes = [str(category["name"]) for category in categories]
         self._label_of = {category["id"]: label for label, category in enumerate(categories)}
 
@@ -61,7 +68,6 @@ class CocoScenes(SceneDataset):
         return len(self._ids)
 
     def _scene(self, index: int) -> Scene:
-        name = str(self._coco.imgs[self._ids[index]]["file_name"])
         things = [note for note in self._notes(index) if not note.get("iscrowd", 0)]
         pixels = [self._pixels(note) for note in things]
         masks: dict[int, Tensor] = {}
@@ -69,10 +75,10 @@ class CocoScenes(SceneDataset):
             label = self._label(note)
             masks[label] = masks[label] | mask if label in masks else mask
         return read_scene(
-            self.root / name,
+            self.root / self._files[index],
             self._labels(index),
             len(self.classes),
-            name=Path(name).with_suffix("").as_posix(),
+            name=self._names[index],
             boxes=[self._box(note) for note in things],
             masks=masks,
             ignore=self._crowds(index, pixels),
@@ -81,6 +87,13 @@ class CocoScenes(SceneDataset):
 
     def _labels(self, index: int) -> list[int]:
         return sorted({self._label(note) for note in self._notes(index)})
+
+    def image_id(self, index: int) -> int:
+        """Return the number of a scene's picture in the file."""
+        return int(self._ids[index])
+
+    def _picture(self, index: int) -> PictureFile:
+        return PictureFile(self.root / self._files[index], self.root)
 
     def _notes(self, index: int) -> list[dict[str, Any]]:
         return list(self._coco.imgToAnns[self._ids[index]])

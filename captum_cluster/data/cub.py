@@ -12,6 +12,7 @@ from torch import Tensor
 from captum_cluster._checks import check_choice, expected
 from captum_cluster.data.images import load_image
 from captum_cluster.data.listing import existing_file, existing_folder
+from captum_cluster.data.picture_file import PictureFile
 from captum_cluster.data.reading import read_scene
 from captum_cluster.data.scene import Scene
 from captum_cluster.data.scene_dataset import SceneDataset
@@ -75,6 +76,10 @@ class Cub200(SceneDataset):
 
     def _labels(self, index: int) -> list[int]:
         return [self._classes[self._ids[index]]]
+
+    def _picture(self, index: int) -> PictureFile:
+        root = self._folder / "images"
+        return PictureFile(root / self._paths[self._ids[index]], root)
 
     def _mask(self, path: Path, label: int) -> dict[int, Tensor] | None:
         if self._masks is None:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from captum_cluster._checks import check_integer, expected
 from captum_cluster.data.boxes import LabelledBox
 from captum_cluster.data.listing import existing_file, existing_folder, some_images, unique_names
+from captum_cluster.data.picture_file import PictureFile
 from captum_cluster.data.reading import read_scene
 from captum_cluster.data.scene import Scene
 from captum_cluster.data.scene_dataset import SceneDataset
@@ -96,6 +97,10 @@ class ImageFolder(SceneDataset):
 
     def _labels(self, index: int) -> list[int]:
         return sorted(self._entries[index].labels)
+
+    def _picture(self, index: int) -> PictureFile:
+        upright = self._entries[index].boxes is None
+        return PictureFile(self.files[index], self.root, upright)
 
 
 @dataclass

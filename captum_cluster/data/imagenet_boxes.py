@@ -9,6 +9,7 @@ from captum_cluster._checks import check_choice, expected
 from captum_cluster.data.annotations import read_annotation
 from captum_cluster.data.image_folder import N_IMAGENET, ImageFolder
 from captum_cluster.data.listing import existing_folder, some_images, unique_names
+from captum_cluster.data.picture_file import PictureFile
 from captum_cluster.data.reading import read_scene
 from captum_cluster.data.scene import Scene
 from captum_cluster.data.scene_dataset import SceneDataset
@@ -56,6 +57,9 @@ class ImageNetBoxes(SceneDataset):
     def _labels(self, index: int) -> list[int]:
         return self._source.labels_of(index)
 
+    def _picture(self, index: int) -> PictureFile | None:
+        return self._source.picture_of(index)
+
 
 def _open(root: Path, split: str) -> SceneDataset:
     """Return the reader of the layout that is there."""
@@ -73,7 +77,7 @@ class _Challenge(SceneDataset):
     """The layout of the localisation challenge."""
 
     def __init__(self, root: Path, base: Path, split: str) -> None:
-        images = base / "Data" / "CLS-LOC" / split
+        images = self.root = base / "Data" / "CLS-LOC" / split
         notes = existing_folder("annotations", base / "Annotations" / "CLS-LOC" / split)
         synsets = _read_synsets(_mapping(root, base))
         self.classes = [name for _, name in synsets]

@@ -81,10 +81,25 @@ def unique_names(files: Sequence[Path], root: Path) -> list[str]:
         >>> unique_names([Path("r/a/1.png"), Path("r/b.png"), Path("r/b.jpg")], Path("r"))
         ['a/1', 'b.png', 'b.jpg']
     """
-    paths = [file.relative_to(root) for file in files]
-    short = [path.with_suffix("").as_posix() for path in paths]
-    count = Counter(short)
-    return [
-        name if count[name] == 1 else path.as_posix()
-        for name, path in zip(short, paths, strict=True)
-    ]
+    return names_of([file.relative_to(root) for file in files])
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Return each of different paths without suffix; with it where two would be the same.
+
+    Example:
+        >>> names_of([Path("b.png"), Path("b.jpg"), Path("b.png.gif")])
+        ['b.png', 'b.jpg', 'b.png.gif']
+    """
+    whole: set[str] = set()
+    while True:
+        short = [path.with_suffix("").as_posix() for path in paths]
+        names = [
+            path.as_posix() if name in whole else name
+            for name, path in zip(short, paths, strict=True)
+        ]
+        counts = Counter(names)
+        twice = {s for s, name in zip(short, names, strict=True) if counts[name] > 1}
+        if twice <= whole:
+            return names
+        whole |= twice

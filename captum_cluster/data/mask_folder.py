@@ -64,7 +64,8 @@ class MaskFolder(SceneDataset):
     ) -> None:
         if ignore_index is not None:
             check_integer("ignore_index", ignore_index, 1)
-        pictures, targets = existing_folder("images", images), existing_folder("masks", masks)
+        pictures = self.root = existing_folder("images", images)
+        targets = existing_folder("masks", masks)
         self._targets = some_images("masks", targets)
         self.files = _pictures_of(self._targets, targets, pictures)
         self._names = unique_names(self.files, pictures)

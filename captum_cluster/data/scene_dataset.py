@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from captum_cluster._checks import check_integer, expected
+from captum_cluster.data.picture_file import PictureFile
 from captum_cluster.data.scene import Scene
 
 
@@ -15,7 +17,8 @@ class SceneDataset(Dataset[Scene]):
     """Scenes in a fixed order, each read or made when it is asked for.
 
     A subclass sets ``classes`` and defines ``__len__`` and ``_scene``. The names of its scenes are
-    unique. ``_labels`` is worth defining where labels are known without reading the picture.
+    unique, and relative paths that can name files. ``_labels`` is worth defining where labels are
+    known without reading the picture, ``_picture`` where ``files`` does not list the pictures.
 
     Attributes:
         classes: The names of the labels: scene.labels[i] tells whether ``classes[i]`` is present.
@@ -58,11 +61,22 @@ class SceneDataset(Dataset[Scene]):
         """Return the labels present in a scene, where possible without reading its picture."""
         return self._labels(position(index, len(self)))
 
+    def picture_of(self, index: int) -> PictureFile | None:
+        """Return the file of a scene's picture, None for a scene that is in no file."""
+        return self._picture(position(index, len(self)))
+
     def _scene(self, index: int) -> Scene:
         raise NotImplementedError
 
     def _labels(self, index: int) -> list[int]:
         return self._scene(index).present
+
+    def _picture(self, index: int) -> PictureFile | None:
+        files = getattr(self, "files", None)
+        if files is None:
+            return None
+        file = Path(files[index])
+        return PictureFile(file, Path(getattr(self, "root", file.parent)))
 
 
 def position(index: Any, length: int) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from captum_cluster._checks import expected
 from captum_cluster.data.listing import existing_file, existing_folder, some_images, unique_names
+from captum_cluster.data.picture_file import PictureFile
 from captum_cluster.data.reading import read_scene
 from captum_cluster.data.scene import Scene
 from captum_cluster.data.scene_dataset import SceneDataset
@@ -49,7 +50,7 @@ class TaggedFolder(SceneDataset):
         *,
         classes: Sequence[str] | None = None,
     ) -> None:
-        folder = existing_folder("images", images)
+        folder = self.root = existing_folder("images", images)
         path = existing_file("table", table)
         known = _by_name(folder)
         rows = list(read_table(path, COLUMNS))
@@ -81,6 +82,9 @@ class TaggedFolder(SceneDataset):
 
     def _labels(self, index: int) -> list[int]:
         return self._present[index]
+
+    def _picture(self, index: int) -> PictureFile:
+        return PictureFile(self.files[index], self.root, upright=True)
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

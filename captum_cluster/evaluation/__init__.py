@@ -21,6 +21,16 @@ from captum_cluster.evaluation.run_config import RunConfig
 from captum_cluster.evaluation.runner import evaluate
 from captum_cluster.evaluation.running.measures import METRICS
 from captum_cluster.evaluation.sanity_check import SanityCheck, sanity_check
+from captum_cluster.evaluation.weak_outputs import (
+    MaskRun,
+    MasksConfig,
+    ProposalRun,
+    ProposalsConfig,
+    WrittenMasks,
+    make_masks,
+    make_proposals,
+    read_masks,
+)
 from captum_cluster.evaluation.weights_report import kernel_usage_statistics
 
 if TYPE_CHECKING:
@@ -41,10 +51,15 @@ __all__ = [
     "DemoReport",
     "Explanation",
     "LoadedModel",
+    "MaskRun",
+    "MasksConfig",
     "Method",
+    "ProposalRun",
+    "ProposalsConfig",
     "Report",
     "RunConfig",
     "SanityCheck",
+    "WrittenMasks",
     "build_report",
     "check_directory",
     "check_method",
@@ -54,8 +69,11 @@ __all__ = [
     "find_images",
     "kernel_usage_statistics",
     "load_model",
+    "make_masks",
+    "make_proposals",
     "method_names",
     "methods",
+    "read_masks",
     "run_ablation",
     "run_demo",
     "sanity_check",

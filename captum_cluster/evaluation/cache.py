@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from captum_cluster._files import write_whole
 
 
 def cache_directory() -> Path:
@@ -38,18 +39,13 @@ def save_state(module: nn.Module, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
     except OSError as error:
         _warn(f"Going on without a cache: cannot write to {path.parent} ({error}).")
         return
     try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(module.state_dict(), file)
-        os.replace(temporary, path)
+        write_whole(path, lambda draft: torch.save(module.state_dict(), draft))
     except (OSError, RuntimeError) as error:  # torch raises RuntimeError when the disk is full
         _warn(f"Going on without a cache: cannot write {path} ({error}).")
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def load_state(module: nn.Module, path: Path) -> bool:

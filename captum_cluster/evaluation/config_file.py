@@ -22,8 +22,8 @@ CONFIG_NAME = "config.yaml"
 class FileConfig:
     """Base of a dataclass of words and numbers that is read from a file and written to one."""
 
-    needed: ClassVar[str]
-    """The key that has no default."""
+    needed: ClassVar[str | None]
+    """The key that has no default; None where all have one."""
 
     @classmethod
     def from_mapping(cls, given: Any) -> Self:
@@ -37,7 +37,7 @@ class FileConfig:
             raise TypeError(expected("the configuration", "a mapping", describe(given)))
         known = [one.name for one in dataclasses.fields(cls)]  # type: ignore[arg-type]
         unknown = [key for key in given if key not in known]
-        if unknown or cls.needed not in given:
+        if unknown or (cls.needed is not None and cls.needed not in given):
             got = f"the unknown key {unknown[0]!r}" if unknown else f"no {cls.needed!r}"
             raise ValueError(expected("the configuration", f"made of {', '.join(known)}", got))
         return cls(**given)

@@ -53,7 +53,7 @@ class RunConfig(FileConfig):
         ('all', None)
     """
 
-    needed: ClassVar[str] = "data"
+    needed: ClassVar[str | None] = "data"
 
     data: str
     model: str = "resnet18"

@@ -31,16 +31,17 @@ from captum_cluster.evaluation.running.examination import Examiner, Settings
 from captum_cluster.evaluation.running.fingerprint import (
     describe_dataset,
     enter,
+    layer_names,
+    method_facts,
     plain,
     state_digest,
 )
+from captum_cluster.evaluation.running.map_making import EXPLAINED, PROBABILITIES
 from captum_cluster.evaluation.running.measures import choose_metrics, plain_metrics
 from captum_cluster.evaluation.running.processes import Process, in_processes
 from captum_cluster.evaluation.running.records import Records, read_records
+from captum_cluster.evaluation.running.selection import chosen_positions, scene_at
 from captum_cluster.hooks import untouched
-
-EXPLAINED = ("truth", "predicted", "top")
-PROBABILITIES = ("probability", "sigmoid")
 
 
 def evaluate(
@@ -157,7 +158,7 @@ def evaluate(
     categories = model.categories if isinstance(model, LoadedModel) else None
     if categories is None and explained == "truth":  # then the dataset's labels are the model's
         categories = getattr(dataset, "classes", None)
-    positions = _positions(dataset, limit)
+    positions = chosen_positions(dataset, limit)
     run = _Run(net, dataset, settings, positions, categories, check_flag("strict", strict))
     with tempfile.TemporaryDirectory(prefix="captum-cluster-") as temporary:
         directory = temporary if output is None else str(check_directory(output))
@@ -179,18 +180,6 @@ def squashed(transform: Any) -> Preparation:
     return dataclasses.replace(Preparation.from_transform(transform), mode="squash")
 
 
-def _positions(dataset: Any, limit: int | None) -> list[int]:
-    """Return the indices of the images of the run, evenly spread over the dataset."""
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        what = "a dataset with a length that gives a Scene for each index"
-        raise TypeError(expected("dataset", what, describe(dataset)))
-    length = len(dataset)
-    if not length:
-        raise ValueError(expected("dataset", "one of at least one image", "an empty one"))
-    count = length if limit is None else min(check_integer("limit", limit, 1), length)
-    return [number * length // count for number in range(count)]
-
-
 @dataclass(frozen=True)
 class _Run:
     """What is judged, and how."""
@@ -210,17 +199,8 @@ class _Run:
             "model": {"class": type(self.model).__name__, "state": state_digest(self.model)},
             "dataset": describe_dataset(self.dataset),
             "images": len(self.positions),
-            "layer": _layer_names(self.model, settings.layer),
-            "methods": [
-                {
-                    "name": entry.name,
-                    "method": plain(entry.method),
-                    "options": plain(entry.options),
-                    "layer": _layer_names(self.model, entry.layer),
-                    **entry.facts(),
-                }
-                for entry in settings.entries
-            ],
+            "layer": layer_names(self.model, settings.layer),
+            "methods": [method_facts(self.model, entry) for entry in settings.entries],
             "metrics": plain_metrics(settings.metrics),
             "explained": settings.explained,
             "probability": settings.probability,
@@ -230,15 +210,6 @@ class _Run:
             "reshape_transform": plain(settings.reshape_transform),
             "categories": plain(self.categories),
         }
-
-
-def _layer_names(model: nn.Module, layer: Any) -> Any:
-    """Return the names of layers that are given as modules."""
-    if isinstance(layer, nn.Module):
-        return next((name for name, one in model.named_modules() if one is layer), "?")
-    if isinstance(layer, (list, tuple)):
-        return [_layer_names(model, one) for one in layer]
-    return layer
 
 
 @dataclass(frozen=True)
@@ -327,13 +298,10 @@ def _records(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the records of one image, or the one that says why there are none."""
     try:
-        scene = run.dataset[position]
+        scene = scene_at(run.dataset, position)
     except (OSError, ValueError) as error:
         if run.strict:
             raise
         yield {"image": position, "error": str(error)}
         return
-    if not isinstance(scene, Scene):
-        what = "to give a captum_cluster.data.Scene for each index"
-        raise TypeError(expected("dataset", what, describe(scene)))
     yield from examiner.records_of(position, scene, methods)

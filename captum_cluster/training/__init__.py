@@ -34,13 +34,20 @@ if TYPE_CHECKING:
         SubCategoryDiscovery,
         add_sub_category_head,
     )
-    from captum_cluster.training.modules import LitCamClassifier, LitTwoBranch, MaskData, SceneData
+    from captum_cluster.training.modules import (
+        LitCamClassifier,
+        LitSegmentation,
+        LitTwoBranch,
+        MaskData,
+        SceneData,
+    )
 
 _NEED_LIGHTNING = {
     "EpochSeed": "callbacks",
     "FixedStatistics": "callbacks",
     "HeadFirst": "callbacks",
     "LitCamClassifier": "modules",
+    "LitSegmentation": "modules",
     "LitTwoBranch": "modules",
     "MaskData": "modules",
     "RestoreBest": "callbacks",
@@ -61,6 +68,7 @@ __all__ = [
     "KernelUsageConv2d",
     "KernelUsageLinear",
     "LitCamClassifier",
+    "LitSegmentation",
     "LitTwoBranch",
     "MaskData",
     "MultiLevelNetwork",

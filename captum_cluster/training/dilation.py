@@ -73,7 +73,7 @@ def _dilate(body: nn.Module, limit: int, maps: Tensor) -> None:
             found = part(maps)
             dilation *= step
             if found.shape[-1] != maps.shape[-1]:
-                what = f"at least {stride * step} or None for this backbone: its {_kind(part)}"
+                what = f"at least {stride * step} for this backbone, whose {type(part).__name__}"
                 raise ValueError(expected("output_stride", f"{what} cannot be dilated", limit))
         else:
             _spread(part, 1, dilation)
@@ -112,7 +112,3 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
         return
     for child in module.children():
         yield from _parts(child)
-
-
-def _kind(part: nn.Module) -> str:
-    return type(part).__name__

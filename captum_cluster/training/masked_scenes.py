@@ -80,7 +80,9 @@ def with_pixels(scene: Scene, mask: Tensor | None) -> Scene:
         ({1: tensor([[False,  True, False]])}, tensor([[False, False,  True]]))
     """
     numbers = _checked(scene, mask)
-    occurring = [number for number in numbers.unique().tolist() if number not in (0, UNCERTAIN)]
+    occurring = [
+        number for number in torch.unique(numbers).tolist() if number not in (0, UNCERTAIN)
+    ]
     labels = scene.labels.clone()
     labels[[number - 1 for number in occurring]] = True
     pixels: dict[int, Tensor] = {number - 1: numbers == number for number in occurring}

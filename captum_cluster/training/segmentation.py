@@ -50,6 +50,12 @@ class SegmentationNetwork(nn.Module):
         self.body = body
         self.parent_head = parent_head
 
+    @property
+    def num_labels(self) -> int:
+        """The number of labels L, without background."""
+        last = [part for part in self.parent_head.modules() if isinstance(part, nn.Conv2d)][-1]
+        return last.out_channels - 1
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N,L+1,H,W) of images (N,c,H,W).
 

@@ -26,12 +26,13 @@ class TrainingSettings:
     With ``head_epochs`` the head alone is trained first, at ``head_lr``; then the optimizer and the
     schedule begin anew for the head and the last ``top_share`` of the body's layers.
 
-    ``LitCamClassifier`` and ``LitTwoBranch`` do what the settings from ``optimizer`` to
-    ``threshold``, from ``head_epochs`` to ``restore_best`` and ``fixed_statistics`` say. The others
-    belong elsewhere, and have no effect unless they are given there, as ``captum-cluster train``
-    does: ``epochs`` to the ``Trainer`` (``max_epochs``); ``batch_size`` and ``augmentation`` to
-    ``SceneData``; ``image_size`` and ``crop`` to its ``Preparation``; ``dropout`` and ``head_bias``
-    (``bias``) to ``gap_classifier``.
+    ``LitCamClassifier``, ``LitTwoBranch`` and ``LitSegmentation`` do what the settings from
+    ``optimizer`` to ``threshold``, from ``head_epochs`` to ``restore_best`` and
+    ``fixed_statistics`` say. The others belong elsewhere, and have no effect unless they are given
+    there, as ``captum-cluster train`` does: ``epochs`` to the ``Trainer`` (``max_epochs``);
+    ``batch_size`` and ``augmentation`` to ``SceneData`` or ``MaskData``; ``image_size`` and
+    ``crop`` to its ``Preparation``; ``dropout`` and ``head_bias`` (``bias``) to
+    ``gap_classifier``.
 
     Args:
         optimizer: "sgd", "adam" or "adamw".
@@ -185,16 +186,24 @@ PRESETS: dict[str, TrainingSettings] = {
         optimizer="sgd", lr=0.01, weight_decay=0.0, schedule="step", step_epochs=30, factor=0.1,
         epochs=95, head_epochs=95, top_share=0.0, image_size=224,
     ),
+    "segmentation": TrainingSettings(
+        optimizer="sgd", lr=2.5e-4, momentum=0.9, weight_decay=5e-4, schedule="poly",
+        head_lr_factor=10.0, epochs=19, batch_size=10, image_size=321,
+        augmentation=Augmentation(flip=True, scale=(0.5, 1.0)),
+    ),
 }  # fmt: skip
 """Settings by name: "small" for digit scenes, the others those of the papers at full size.
 
 "class-grouping" is Huang et al., "kernel-usage" David et al. 2022 with images
 of 512 pixels, "kernel-usage-vgg" the same with 224 pixels, as they train VGG16,
-"sub-category" Chang et al. 2020 as the paper has it and "sub-category-code" as their code, and
-"last-layer" Ha and Youn. What a paper leaves open: Huang et al. the optimizer (Adam) and the
-threshold of the plateau (1e-4); David et al. the batch (32) and the momentum of the head's epochs;
-Chang et al. all but Adam, its rate and its weight decay (as in their code, whose frozen early
-blocks are read as the first fifth of the layers); Ha and Youn the batch (32).
+"sub-category" Chang et al. 2020 as the paper has it and "sub-category-code" as their code,
+"last-layer" Ha and Youn, and "segmentation" DeepLab-v2, which Chang et al. train without saying
+how: the public settings for its ResNet-101 and VOC (20,000 steps are 19 epochs of 10,582 images).
+There crops of 321 pixels are cut from images scaled by 0.5 to 1.5; here images are brought to 321
+pixels, and windows of them enlarged. What a paper leaves open: Huang et al. the optimizer (Adam)
+and the threshold of the plateau (1e-4); David et al. the batch (32) and the momentum of the head's
+epochs; Chang et al. all but Adam, its rate and its weight decay (as in their code, whose frozen
+early blocks are read as the first fifth of the layers); Ha and Youn the batch (32).
 """
 
 
@@ -203,9 +212,9 @@ def preset(name: str, recipe: str = "baseline") -> TrainingSettings:
 
     Args:
         name: "paper", or one of ``PRESETS``: "small", "class-grouping", "kernel-usage",
-            "kernel-usage-vgg", "sub-category", "sub-category-code", "last-layer".
-        recipe: What "paper" stands for: "class-grouping", "kernel-usage", "sub-category", or
-            "baseline", which is round 0 of the sub-categories.
+            "kernel-usage-vgg", "sub-category", "sub-category-code", "last-layer", "segmentation".
+        recipe: What "paper" stands for: "class-grouping", "kernel-usage", "segmentation",
+            "sub-category", or "baseline", which is round 0 of the sub-categories.
 
     Raises:
         TypeError: ``name`` or ``recipe`` is no string.
@@ -218,6 +227,6 @@ def preset(name: str, recipe: str = "baseline") -> TrainingSettings:
     check_choice("name", name, (*PRESETS, "paper"))
     if name != "paper":
         return PRESETS[name]
-    recipes = ("baseline", "sub-category", "class-grouping", "kernel-usage")
+    recipes = ("baseline", "sub-category", "class-grouping", "kernel-usage", "segmentation")
     check_choice("recipe", recipe, recipes)
     return PRESETS["sub-category" if recipe == "baseline" else recipe]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import textwrap
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captum_cluster._checks import check_integer, check_number, describe, expected
+from captum_cluster._files import write_whole
 from captum_cluster.visualization.overlays import Picture, to_rgb, to_uint8
 
 _FORMATS = (".png", ".pdf", ".svg")
@@ -352,14 +352,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float = 150) 
         raise TypeError(expected("figure", "a matplotlib Figure", describe(figure)))
     check_number("dpi", dpi, 0.0, open_low=True)
     file = _check_file(path)
-    # Not tempfile: its files are readable by their owner only, and stay so when moved.
-    draft = file.with_name(f".{uuid.uuid4().hex}{file.suffix}")
-    try:
-        figure.savefig(draft, format=file.suffix[1:].lower(), dpi=dpi)
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
-    return file
+    kind = file.suffix[1:].lower()
+    return write_whole(file, lambda draft: figure.savefig(draft, format=kind, dpi=dpi))
 
 
 def _check_file(path: object) -> Path:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from captum_cluster._checks import describe, expected
+from captum_cluster._files import write_whole
 from captum_cluster.functional.weak.palette import voc_palette
 
 
@@ -49,7 +49,7 @@ def save_palette_png(mask: Tensor | NDArray[Any], path: str | os.PathLike[str]) 
     file = _file(path, ".png")
     image = Image.fromarray(numbers.astype(np.uint8)).convert("L")
     image.putpalette(voc_palette().flatten().tolist())
-    return _written(file, lambda draft: image.save(draft, optimize=True))
+    return write_whole(file, lambda draft: image.save(draft, optimize=True))
 
 
 def save_coco(
@@ -80,7 +80,7 @@ def save_coco(
         raise TypeError(expected("content", "a COCO data set or its results", describe(content)))
     file = _file(path, ".json")
     text = json.dumps(content, allow_nan=False) + "\n"
-    return _written(file, lambda draft: draft.write_text(text, encoding="utf-8"))
+    return write_whole(file, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def _numbers(mask: Any) -> NDArray[Any]:
@@ -110,15 +110,4 @@ def _file(path: object, suffix: str) -> Path:
         raise FileNotFoundError(expected("path", "in an existing folder", repr(str(file))))
     if file.is_dir():
         raise IsADirectoryError(expected("path", "a file", f"the directory {str(file)!r}"))
-    return file
-
-
-def _written(file: Path, write: Callable[[Path], object]) -> Path:
-    """Write a file beside its place and move it there when it is complete."""
-    draft = file.with_name(f".{uuid.uuid4().hex}{file.suffix}")
-    try:
-        write(draft)
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
     return file

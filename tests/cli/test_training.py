@@ -101,6 +101,22 @@ def test_what_is_given_of_sub_categories(given):
     assert given == [(wanted, "captum-cluster-training")]
 
 
+def test_what_is_given_of_segmentation(given):
+    run(
+        "--recipe", "segmentation", "--pseudo", "masks", "--output-stride", 16, "--no-crf",
+        "--crf-gaussian", "3, 1", "--crf-bilateral", "67,3,4",
+    )  # fmt: skip
+    wanted = TrainingConfig(
+        "segmentation",
+        pseudo="masks",
+        output_stride=16,
+        crf=False,
+        crf_gaussian=[3.0, 1.0],
+        crf_bilateral=[67.0, 3.0, 4.0],
+    )
+    assert given == [(wanted, "captum-cluster-training")]
+
+
 def test_nothing_but_the_recipe(given):
     assert run("--recipe", "sub-category") == 0
     assert given == [(TrainingConfig("sub-category"), "captum-cluster-training")]
@@ -131,6 +147,16 @@ def test_what_is_given_goes_before_the_file(given, tmp_path):
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--recipe", "baseline", "--sizes", "3"], "recipe 'baseline': it belongs to 'class-gr"),
         (["--recipe", "baseline", "--accelerator", "cudaa"], "but got 'cudaa' and 1 (You selected"),
+        (["--recipe", "segmentation"], "pseudo to be the folder of the masks that the recipe"),
+        (
+            ["--recipe", "segmentation", "--pseudo", "x"],
+            "one that captum-cluster masks wrote PNG files",
+        ),
+        (["--recipe", "baseline", "--pseudo", "x"], "'baseline': it belongs to 'segmentation'"),
+        (
+            ["--recipe", "segmentation", "--pseudo", "x", "--crf-gaussian", "a"],
+            "--crf-gaussian to be numbers with commas between them, but got 'a'",
+        ),
         (["--recipe", "baseline", "--devices", "3"], "the number of devices (3), but got 32."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -94,6 +94,26 @@ def test_objects_labels_and_crowds(tree, capsys):
 
 
 @needs_pycocotools
+def test_the_numbers_and_files_of_the_annotations(tree):
+    dataset = opened(tree, instances())
+    assert [dataset.image_id(number) for number in range(3)] == [7, 8, 9]
+    assert dataset.category_ids == [5, 90]
+    assert dataset.picture_of(1).path == tree / "images/008.jpg"
+
+
+@needs_pycocotools
+def test_names_of_pictures_that_differ_in_their_suffix_alone(tree):
+    content = instances()
+    write_picture(tree / "images/007.png")
+    content["images"][2]["file_name"] = "007.png"
+    assert [scene.name for scene in check_dataset(opened(tree, content))] == [
+        "007.jpg",
+        "007.png",
+        "009",
+    ]
+
+
+@needs_pycocotools
 def test_damaged_annotations_are_named(tree):
     content = instances()
     content["annotations"][0]["category_id"] = 3

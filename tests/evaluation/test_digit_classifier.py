@@ -285,7 +285,7 @@ def test_broken_off_write_leaves_the_old_file_and_nothing_else(trainings, tmp_pa
     first, _ = load_digit_net()
 
     def full(state, file):
-        file.write(b"half of it")
+        file.write_bytes(b"half of it")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(cache.torch, "save", full)

@@ -79,6 +79,13 @@ def check_dataset(dataset):
     names = [scene.name for scene in scenes]
     assert len(set(names)) == len(names)
     assert all(names)
+    for number, name in enumerate(names):  # they name files, of masks for example
+        assert not Path(name).is_absolute()
+        assert not {".", "..", ""} & set(name.split("/"))
+        picture = dataset.picture_of(number)
+        if picture is not None:
+            assert picture.path.is_file()
+            assert picture.name.startswith(name)
     copy = pickle.loads(pickle.dumps(dataset))
     for number in reversed(range(len(scenes))):
         assert same(copy[number], scenes[number])

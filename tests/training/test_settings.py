@@ -52,6 +52,15 @@ def test_the_numbers_of_the_code_of_sc_cam():
     assert changes.scale[0] < 1
 
 
+def test_the_numbers_of_deeplab_v2():
+    found = preset("paper", "segmentation")
+    assert found == PRESETS["segmentation"]
+    assert (found.optimizer, found.lr, found.momentum) == ("sgd", 2.5e-4, 0.9)
+    assert (found.schedule, found.power, found.weight_decay) == ("poly", 0.9, 5e-4)
+    assert (found.batch_size, found.image_size, found.head_lr_factor) == (10, 321, 10)
+    assert abs(found.epochs - 10 * 20_000 / 10_582) < 0.5
+
+
 def test_the_last_layer_alone():
     last = preset("last-layer")
     assert (last.head_epochs, last.epochs, last.top_share) == (95, 95, 0)

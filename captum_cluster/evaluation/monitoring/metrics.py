@@ -16,8 +16,9 @@ from captum_cluster.evaluation.monitoring.watching import (
     by_the_first,
     explaining,
 )
-from captum_cluster.evaluation.runner import EXPLAINED, evaluate
+from captum_cluster.evaluation.runner import evaluate
 from captum_cluster.evaluation.running.entries import LayerNames, MethodLike, method_entries
+from captum_cluster.evaluation.running.map_making import EXPLAINED
 from captum_cluster.evaluation.running.measures import choose_metrics
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_choice, check_integer, describe, expected, warn
 from captum_cluster.data import Preparation, Scene, SceneDataset
-from captum_cluster.evaluation.runner import PROBABILITIES
 from captum_cluster.evaluation.running.entries import LayerNames
+from captum_cluster.evaluation.running.map_making import PROBABILITIES
 from captum_cluster.hooks import modes_kept
 from captum_cluster.training.callbacks.strategies import check_whole_network
 

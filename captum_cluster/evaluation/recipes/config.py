@@ -19,9 +19,11 @@ from captum_cluster._checks import (
 from captum_cluster.evaluation.config_file import FileConfig
 from captum_cluster.evaluation.recipes.sources import LARGEST_SEED, is_digits
 from captum_cluster.evaluation.running.measures import choose_metrics
+from captum_cluster.functional.weak.dense_crf import check_crf_options
 from captum_cluster.training.settings import PRESETS
 
-RECIPES = ("baseline", "sub-category", "class-grouping", "kernel-usage")
+SEGMENTATION = "segmentation"
+RECIPES = ("baseline", "sub-category", "class-grouping", "kernel-usage", SEGMENTATION)
 HIERARCHIES = ("from-weights", "fit")
 RESTS = ("present", "groupmates", "all")
 MAPS = ("parent", "sub_max")
@@ -39,7 +41,8 @@ class TrainingConfig(FileConfig):
     What is None is the preset's, or follows from the data.
 
     Attributes:
-        recipe: "baseline", "sub-category", "class-grouping" or "kernel-usage".
+        recipe: "baseline", "sub-category", "class-grouping", "kernel-usage", or "segmentation",
+            which trains a segmentation network on pseudo masks.
         data: What the network learns from; see ``open_sources``.
         backbone: A convolutional torchvision classifier, or "digit-net", the demo's body. None:
             that for digit scenes, else "resnet18".
@@ -75,7 +78,15 @@ class TrainingConfig(FileConfig):
         branches: 2, or 1 for the groups alone.
         orthogonality: Weight of the branches' loss; 0 for two branches without it.
         rest: Which labels' maps are taken away from the groups': see ``LayerMultiLevelCam``.
-        metrics: Of the maps, as for ``evaluate``.
+        pseudo: Of "segmentation", which needs it: the folder that ``captum-cluster masks`` has
+            written.
+        output_stride: Of "segmentation": pixels of the image per pixel of the maps, at most; see
+            ``segmentation_network``.
+        crf: Of "segmentation": whether the network is also judged with the fully connected CRF
+            behind it.
+        crf_gaussian: Of "segmentation": the CRF's kernel of position, see ``DenseCRF``.
+        crf_bilateral: Of "segmentation": the CRF's kernel of position and colour.
+        metrics: Of the maps, as for ``evaluate``; of all recipes but "segmentation".
         devices: Number of devices, one process each, which start this program again.
         accelerator: Lightning's: "cpu", "cuda", "auto".
 
@@ -89,7 +100,7 @@ class TrainingConfig(FileConfig):
         ('digits', 'digit-net', 10)
     """
 
-    needed: ClassVar[str] = "recipe"
+    needed: ClassVar[str | None] = "recipe"
 
     recipe: str
     data: str = "digits"
@@ -115,6 +126,11 @@ class TrainingConfig(FileConfig):
     branches: int = 2
     orthogonality: float = 1e-4
     rest: str = "present"
+    pseudo: str | None = None
+    output_stride: int = 8
+    crf: bool = True
+    crf_gaussian: Sequence[float] = (3.0, 3.0)
+    crf_bilateral: Sequence[float] = (80.0, 13.0, 10.0)
     metrics: Sequence[Any] | str = field(default=METRICS)
     devices: int = 1
     accelerator: str = "auto"
@@ -148,15 +164,16 @@ def _check_choices(config: TrainingConfig) -> None:
         check_choice("hierarchy", config.hierarchy, HIERARCHIES)
     check_choice("rest", config.rest, RESTS)
     check_choice("map", config.map, MAPS)
-    for name in ("kernel_usage", "restart"):
+    for name in ("kernel_usage", "restart", "crf"):
         check_flag(name, getattr(config, name))
-    for name in ("data", "backbone", "weights", "accelerator"):
+    for name in ("data", "backbone", "weights", "pseudo", "accelerator"):
         value = getattr(config, name)
         if not isinstance(value, str) and not (value is None and name in _OPTIONAL):
             raise TypeError(expected(name, "text", describe(value)))
 
 
 def _check_numbers(config: TrainingConfig) -> None:
+    check_crf_options(0, config.crf_gaussian, config.crf_bilateral)
     for name, low in _LOWEST.items():
         value = getattr(config, name)
         if value is not None or name not in _OPTIONAL:
@@ -189,16 +206,31 @@ def _check_recipe(config: TrainingConfig) -> None:
     """Refuse options of another recipe, which would be without any effect."""
     for one in dataclasses.fields(config):
         recipe, given = _OF_RECIPES.get(one.name, config.recipe), getattr(config, one.name)
-        if recipe != config.recipe and given != one.default:
+        if recipe != config.recipe and _is_given(given, one.default):
             what = f"left out with the recipe {config.recipe!r}: it belongs to {recipe!r}"
             raise ValueError(expected(one.name, what, repr(given)))
+        classifiers = one.name in _OF_CLASSIFIERS and config.recipe == SEGMENTATION
+        if classifiers and _is_given(given, one.default):
+            what = f"left out with the recipe {SEGMENTATION!r}, which trains no classifier"
+            raise ValueError(expected(one.name, what, repr(given)))
+    if config.recipe == SEGMENTATION and config.pseudo is None:
+        what = f"the folder of the masks that the recipe {SEGMENTATION!r} learns"
+        raise ValueError(expected("pseudo", what, "none"))
 
 
+def _is_given(value: Any, default: Any) -> bool:
+    """Return whether a value is not the default, which a file has as a list for a tuple."""
+    return bool((tuple(value) if isinstance(value, list) else value) != default)
+
+
+_OF_CLASSIFIERS = ("kernel_usage", "metrics")
+OF_CRF = ("crf", "crf_gaussian", "crf_bilateral")
 _OF_RECIPES = {
     **dict.fromkeys(("rounds", "n_sub_categories", "sub_weight", "restart", "map"), "sub-category"),
     **dict.fromkeys(("sizes", "hierarchy", "branches", "orthogonality", "rest"), "class-grouping"),
+    **dict.fromkeys(("pseudo", "output_stride", *OF_CRF), SEGMENTATION),
 }
-_OPTIONAL = ("backbone", "epochs", "batch_size", "size", "limit", "test_limit")
+_OPTIONAL = ("backbone", "pseudo", "epochs", "batch_size", "size", "limit", "test_limit")
 _LOWEST = {
     "epochs": 1,
     "batch_size": 1,
@@ -207,5 +239,6 @@ _LOWEST = {
     "test_limit": 1,
     "rounds": 1,
     "n_sub_categories": 1,
+    "output_stride": 1,
     "devices": 1,
 }

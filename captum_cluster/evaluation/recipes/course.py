@@ -64,6 +64,7 @@ class Course:
         module: pl.LightningModule,
         *,
         relabel: Callable[[SceneDataset], SceneDataset] = lambda dataset: dataset,
+        masks: bool = False,
         callbacks: Sequence[Any] = (),
         epochs: int | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class Course:
             name: Of the training.
             module: What is trained, in place.
             relabel: What the images' labels become.
+            masks: Whether it learns the pixels of the labels.
             callbacks: Lightning's, beside those of the settings.
             epochs: None: those of the settings.
 
@@ -83,7 +85,7 @@ class Course:
         """
         trainer = self._trainer(name, callbacks, epochs or self.settings.epochs)
         last = self.directory / name / f"{_CHECKPOINT}.ckpt"
-        data = self._data(relabel)
+        data = self._data(relabel, masks=masks)
         module.to(memory_format=torch.channels_last)  # a third faster on a CPU
         try:
             with random_state_kept(), interrupts_kept(), quiet():
@@ -100,12 +102,16 @@ class Course:
         if trainer.interrupted:  # older versions of Lightning end as if nothing had been
             raise KeyboardInterrupt
 
-    def _data(self, relabel: Callable[[SceneDataset], SceneDataset]) -> pl.LightningDataModule:
-        from captum_cluster.training import SceneData
+    def _data(
+        self, relabel: Callable[[SceneDataset], SceneDataset], *, masks: bool
+    ) -> pl.LightningDataModule:
+        from captum_cluster.training import MaskData, SceneData
 
-        return SceneData(
+        watching = self.sources.watching
+        kind = MaskData if masks else SceneData
+        return kind(
             relabel(self.sources.train),
-            relabel(self.sources.watching),
+            relabel(watching) if len(watching) else None,
             preparation=self.sources.preparation,
             augmentation=self.settings.augmentation,
             batch_size=self.settings.batch_size,
@@ -232,6 +238,7 @@ _ABOUT_LIGHTNING = (
     ".*does not have many workers.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*is smaller than the logging interval.*",
+    ".*Total length of `list` across ranks is zero.*",  # nothing watches
     ".*LeafSpec.*",
     ".*sync_dist=True.*",
     ".*all_gather is deprecated.*",

@@ -13,21 +13,26 @@ import torch
 from torch import Tensor, nn
 
 from captum_cluster._checks import expected
+from captum_cluster._files import write_whole
 from captum_cluster.evaluation.digit_classifier import DigitNet
-from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
+from captum_cluster.evaluation.recipes.config import DIGIT_NET, SEGMENTATION, TrainingConfig
 from captum_cluster.training import (
     ClassHierarchy,
     GapClassifier,
     MultiLevelNetwork,
+    SegmentationNetwork,
     SubCategoryHead,
     TwoBranch,
     gap_classifier,
+    segmentation_network,
 )
 from captum_cluster.training.state_files import read_state
 
 HIERARCHY = "hierarchy.json"
 SUB_HEAD = "sub_category_head"
 _HEAD = "parent_head"
+_HALVED = 8
+"""Above this output stride the dilations of a segmentation network's head are halved."""
 
 
 class Builder:
@@ -85,6 +90,18 @@ class Builder:
         network: GapClassifier | TwoBranch = make(num_labels, seed=seed)
         return network
 
+    def segmentation(self, num_labels: int, *, seed: int) -> SegmentationNetwork:
+        """Return a segmentation network, the same for the same seed."""
+        backbone, stride = self.config.chosen_backbone, self.config.output_stride
+        options: dict[str, Any] = {"output_stride": stride}
+        with _seeded(seed):
+            if backbone == DIGIT_NET:  # of maps 16 x 16, where the usual rates see nothing
+                options |= {"atrous_rates": (2, 4, 6), "channels": 64}
+                return segmentation_network(DigitNet().features, num_labels, **options)
+            if stride > _HALVED:
+                options["atrous_rates"] = (6, 12, 18)  # as the authors of DeepLabV3 have it
+            return segmentation_network(backbone, num_labels, weights=self._weights, **options)
+
     def _new(self, num_labels: int, kernel_usage: bool | None = None) -> GapClassifier:
         usage = self.config.kernel_usage if kernel_usage is None else kernel_usage
         options = {**self._options, "kernel_usage": usage}
@@ -104,12 +121,7 @@ def save_network(network: nn.Module, path: Path) -> None:
         OSError: They cannot be written; torch raises RuntimeError where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        torch.save(dict(network.state_dict()), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, lambda draft: torch.save(dict(network.state_dict()), draft))
 
 
 def load_network(directory: str | os.PathLike[str], name: str = "network") -> nn.Module:
@@ -123,7 +135,8 @@ def load_network(directory: str | os.PathLike[str], name: str = "network") -> nn
 
     Returns:
         A ``GapClassifier`` (with the head of the sub-categories as ``sub_category_head`` where it
-        was trained with one), a ``TwoBranch`` or a ``MultiLevelNetwork``.
+        was trained with one), a ``TwoBranch``, a ``MultiLevelNetwork`` or a
+        ``SegmentationNetwork``.
 
     Raises:
         OSError: There is no such file.
@@ -132,8 +145,10 @@ def load_network(directory: str | os.PathLike[str], name: str = "network") -> nn
     folder = Path(directory)
     config = TrainingConfig.load(folder / "config.yaml")
     state = read_state(folder / f"{name}.pt")
-    if any(key.startswith("levels.") for key in state):
-        network: nn.Module = _grouped(config, folder, state)
+    if config.recipe == SEGMENTATION:
+        network: nn.Module = _segmentation(config, state)
+    elif any(key.startswith("levels.") for key in state):
+        network = _grouped(config, folder, state)
     elif any(key.startswith("branches.") for key in state):
         network = _builder(config, state).two_branches(_num_labels(state), seed=0)
     else:
@@ -168,6 +183,13 @@ def _plain(config: TrainingConfig, name: str, state: Mapping[str, Tensor]) -> Ga
     if own:
         add_sub_head(network, own, len(own["weight"]) // labels)
     return network
+
+
+def _segmentation(config: TrainingConfig, state: Mapping[str, Tensor]) -> nn.Module:
+    last = [value for key, value in state.items() if key.startswith(f"{_HEAD}.")]
+    if not last:
+        raise ValueError(expected("the network", f"to have a {_HEAD}", "none"))
+    return Builder(config, trained=False).segmentation(len(last[-1]) - 1, seed=0)
 
 
 def _grouped(config: TrainingConfig, folder: Path, state: Mapping[str, Tensor]) -> nn.Module:

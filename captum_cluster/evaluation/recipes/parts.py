@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_cluster.data import Scene, SceneDataset
+from captum_cluster.data import PictureFile, Scene, SceneDataset
 
 
 class Part(SceneDataset):
@@ -54,6 +54,9 @@ class Part(SceneDataset):
         if self.label_of is not None:
             found = sorted({self.label_of[label] for label in found} - {-1})
         return found
+
+    def _picture(self, index: int) -> PictureFile | None:
+        return self.source.picture_of(self.indices[index])
 
     def _renamed(self, scene: Scene, label_of: Sequence[int]) -> Scene:
         labels = torch.zeros(len(self.classes), dtype=torch.bool)
@@ -108,3 +111,44 @@ class Kept(SceneDataset):
 
     def _labels(self, index: int) -> list[int]:
         return self._scene(index).present
+
+    def _picture(self, index: int) -> PictureFile | None:
+        return self.source.picture_of(index)
+
+
+class Joined(SceneDataset):
+    """The scenes of several datasets of the same labels, one dataset after the other.
+
+    Example:
+        >>> from captum_cluster.data import DigitScenes
+        >>> both = Joined([DigitScenes(2), DigitScenes(3, seed=1)])
+        >>> len(both), both[2].name
+        (5, 'train-1-0')
+    """
+
+    def __init__(self, sources: Sequence[SceneDataset]) -> None:
+        self.sources = list(sources)
+        self.classes = list(self.sources[0].classes)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sources))
+
+    def place(self, index: int) -> tuple[SceneDataset, int]:
+        """Return the dataset that a scene is of, and its index there."""
+        for source in self.sources:
+            if index < len(source):
+                return source, index
+            index -= len(source)
+        raise IndexError(index)
+
+    def _scene(self, index: int) -> Scene:
+        source, number = self.place(index)
+        return source[number]
+
+    def _labels(self, index: int) -> list[int]:
+        source, number = self.place(index)
+        return source.labels_of(number)
+
+    def _picture(self, index: int) -> PictureFile | None:
+        source, number = self.place(index)
+        return source.picture_of(number)

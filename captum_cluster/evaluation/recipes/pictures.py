@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from captum_cluster.data import SceneDataset
-from captum_cluster.evaluation.recipes.report import Picture
+from captum_cluster.data import Scene, SceneDataset
+from captum_cluster.evaluation.recipes.pages import Picture
 from captum_cluster.training import ClassHierarchy
 from captum_cluster.visualization import (
     plot_head_weights,
     plot_hierarchy,
     plot_label_correlation,
+    plot_pseudo_masks,
     plot_shared_kernels,
     plot_sub_categories,
     plot_weight_histograms,
@@ -127,6 +128,37 @@ def draw_kernels(
             f"The share of its {top} strongest kernels that a label has in common with another.",
         ),
     ]
+
+
+def draw_segmentations(
+    directory: Path,
+    scenes: Sequence[Scene],
+    masks: Mapping[str, Sequence[Tensor]],
+    classes: Sequence[str],
+    *,
+    truth: bool,
+) -> list[Picture]:
+    """Draw segmentations of some images, and the true ones.
+
+    Args:
+        directory: Of the report.
+        scenes: The images, of the size of the masks.
+        masks: By name the segmentations (H,W) of all images.
+        classes: The labels' names.
+        truth: Whether the true masks are known.
+    """
+    figure = plot_pseudo_masks(
+        [scene.image for scene in scenes],
+        None,
+        masks,
+        [scene.label_map() for scene in scenes] if truth else None,
+        classes=classes,
+        rows=[scene.name for scene in scenes],
+    )
+    caption = "The first test images, their segmentations, and the true ones."
+    if not truth:
+        caption = "The first test images and their segmentations; the true ones are not known."
+    return [_keep(directory, "segmentations", figure, "Segmentations", caption)]
 
 
 def head_weight(head: nn.Module) -> Tensor:

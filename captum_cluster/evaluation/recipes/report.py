@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from PIL import Image
-
-from captum_cluster.evaluation.output import staged
+from captum_cluster.evaluation.recipes.pages import (
+    Picture,
+    embedded,
+    filled,
+    save_texts,
+    shown,
+    table_lines,
+)
 from captum_cluster.evaluation.recipes.scores import Scores
 from captum_cluster.evaluation.recipes.verdicts import (
     FEWEST,
@@ -28,7 +31,6 @@ from captum_cluster.evaluation.reporting.report import Report
 from captum_cluster.evaluation.reporting.table import arrow, notes
 from captum_cluster.evaluation.running.measures import Value
 
-_PAGE_DPI = 96
 TITLES = {
     "baseline": "A plain classifier",
     "sub-category": "Sub-categories",
@@ -42,21 +44,6 @@ ONE_TRAINING = (
     "the images judged, of networks that were trained once: another seed gives other networks. "
     "Judge a recipe by several seeds."
 )
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of a report.
-
-    Attributes:
-        title: Above it.
-        caption: Below it.
-        file: The PNG, from the report's directory.
-    """
-
-    title: str
-    caption: str
-    file: str
 
 
 @dataclass(frozen=True)
@@ -115,10 +102,7 @@ class TrainingReport:
             "report.md": _markdown(self),
             "report.html": _page(self, directory),
         }
-        with staged(directory) as stage:
-            for name, text in texts.items():
-                (stage / name).write_bytes(text.encode("utf-8", "backslashreplace"))
-        return directory / "report.html"
+        return save_texts(texts, directory)
 
 
 def _score_lines(report: TrainingReport) -> list[str]:
@@ -154,20 +138,23 @@ def _markdown(report: TrainingReport) -> str:
     if report.verdicts:
         lines += ["", f"## {report.main} against {report.maps.reference}", ""]
         lines += [f"- {one}" for one in report.verdicts] + ["", ONE_TRAINING]
-    lines += ["", "## The classifiers", "", *_rows(["network", *SCORES.values()], _scores(report))]
+    lines += [
+        "",
+        "## The classifiers",
+        "",
+        *table_lines(["network", *SCORES.values()], _scores(report)),
+    ]
     head = ["", *report.maps.methods]
     values = [[_heading(value), *_texts(report.maps, value)] for value in report.maps.values]
     lines += [
         "",
         "## The maps",
         "",
-        *_rows(head, values),
+        *table_lines(head, values),
         "",
         "[All about the maps](maps/report.html)",
     ]
-    for one in report.pictures:
-        lines += ["", f"## {one.title}", "", f"![{one.title}]({one.file})", "", one.caption]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *shown(report.pictures)]) + "\n"
 
 
 def _heading(value: Value) -> str:
@@ -192,21 +179,9 @@ def _texts(report: Report, value: Value) -> list[str]:
     return found
 
 
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table of Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(one.replace("|", "\\|") for one in line) + " |" for line in lines]
-
-
 def _page(report: TrainingReport, directory: Path) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("captum_cluster.evaluation.reporting"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("training.html.j2").render(
+    return filled(
+        "training.html.j2",
         title=TITLES[report.recipe],
         report=report,
         one_training=ONE_TRAINING,
@@ -222,20 +197,5 @@ def _page(report: TrainingReport, directory: Path) -> str:
             }
             for value in report.maps.values
         ],
-        pictures=[
-            (one, _uri(directory / one.file), _width(directory / one.file))
-            for one in report.pictures
-        ],
+        pictures=embedded(report.pictures, directory),
     )
-
-
-def _width(path: Path) -> int:
-    """Return how wide a figure is in points of a page, of which there are 96 to the inch."""
-    with Image.open(path) as image:
-        dots: float = image.info.get("dpi", (_PAGE_DPI,))[0]
-        width: float = image.width * _PAGE_DPI / dots
-        return round(width)
-
-
-def _uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

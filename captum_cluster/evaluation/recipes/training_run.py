@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 from captum_cluster import __version__
 from captum_cluster._extras import require
 from captum_cluster.evaluation.output import check_directory
-from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
+from captum_cluster.evaluation.recipes.config import OF_CRF, SEGMENTATION, TrainingConfig
 from captum_cluster.evaluation.recipes.course import Course, DivergedError
 from captum_cluster.evaluation.recipes.devices import check_devices, first_process, judging_device
 from captum_cluster.evaluation.recipes.judging import judge
@@ -25,13 +25,19 @@ from captum_cluster.evaluation.recipes.report import TrainingReport
 from captum_cluster.evaluation.recipes.rounds import ASSIGNMENTS
 from captum_cluster.evaluation.recipes.run_settings import chosen_settings
 from captum_cluster.evaluation.recipes.scores import classifier_scores
+from captum_cluster.evaluation.recipes.segmenting import (
+    SegmentationRun,
+    masked_sources,
+    segmentation,
+)
 from captum_cluster.evaluation.recipes.sources import Sources, open_sources
+from captum_cluster.evaluation.recipes.words import common_words
 from captum_cluster.evaluation.recipes.workshop import Outcome, Say, Workshop
 from captum_cluster.evaluation.running.fingerprint import describe_dataset, enter, state_digest
 from captum_cluster.training import TrainingSettings
 
 _TRAININGS, _MAPS = "training", "maps"
-_OF_JUDGING = ("metrics", "map", "rest", "test_limit", "devices", "accelerator")
+_OF_JUDGING = ("metrics", "map", "rest", *OF_CRF, "test_limit", "devices", "accelerator")
 """What may change in an ``output``: the networks do not depend on it."""
 
 
@@ -73,17 +79,21 @@ def train(
     progress: bool = True,
     say: Say = lambda text: None,
     **options: Any,
-) -> TrainingRun | None:
+) -> TrainingRun | SegmentationRun | None:
     """Train a baseline and a recipe's network, and compare their maps on images not seen.
+
+    "segmentation" is another kind of training: a segmentation network learns the pseudo masks of a
+    folder (``pseudo``), and is judged by the true masks of images not seen.
 
     A training that was broken off goes on after its last whole epoch when it is started again with
     the same ``output``, and gives the same networks; one that is done gives its report again. What
-    changes the judging alone (``metrics``, ``map``, ``rest``, ``test_limit``) or the machine
-    (``devices``, ``accelerator``) may be another then: the maps are judged again.
+    changes the judging alone (``metrics``, ``map``, ``rest``, ``crf`` and its kernels,
+    ``test_limit``) or the machine (``devices``, ``accelerator``) may be another then: it is judged
+    again.
 
     Args:
         recipe: "baseline"; "sub-category" (SC-CAM); "class-grouping" (multi-level CAM of
-            two-branch networks); or "kernel-usage".
+            two-branch networks); "kernel-usage"; or "segmentation".
         data: What the network learns from; see ``open_sources``.
         output: Directory of networks, figures and report.
         progress: Show bars.
@@ -91,11 +101,11 @@ def train(
         **options: See ``TrainingConfig``.
 
     Returns:
-        What was trained and found; None in the processes of several devices that are not the
-        first. In ``output``: ``baseline.pt`` and ``network.pt`` (for ``load_network``; each round's
-        as well), ``config.yaml``, ``report.html``, ``.md`` and ``.json``, ``figures``, ``maps``
-        (the evaluation), ``training`` (checkpoints and logs), and the recipe's
-        ``hierarchy.json`` or ``assignments.npz``.
+        What was trained and found (a ``SegmentationRun`` of "segmentation"); None in the processes
+        of several devices that are not the first. In ``output``: ``baseline.pt`` and ``network.pt``
+        (for ``load_network``; each round's as well), ``config.yaml``, ``report.html``, ``.md`` and
+        ``.json``, ``figures``, ``maps`` (the evaluation), ``training`` (checkpoints and logs), and
+        the recipe's ``hierarchy.json`` or ``assignments.npz``.
 
     Raises:
         TypeError: An option of a wrong type, or that there is not.
@@ -121,20 +131,15 @@ def run_training(
     *,
     progress: bool = True,
     say: Say = lambda text: None,
-) -> TrainingRun | None:
+) -> TrainingRun | SegmentationRun | None:
     """Do what ``train`` does, of a config."""
     directory = check_directory(output)
     require("lightning.pytorch", "train")
     settings = chosen_settings(config)
     check_devices(config, settings)
-    sources = open_sources(
-        config.data,
-        seed=config.seed,
-        size=config.size or settings.image_size,
-        crop=settings.crop,
-        limit=config.limit,
-        test_limit=config.test_limit,
-    )
+    opened = _opened(config, settings)
+    segmenting = config.recipe == SEGMENTATION
+    sources = masked_sources(config, settings, opened) if segmenting else opened
     builder = Builder(config, dropout=settings.dropout, bias=settings.head_bias)
     first = first_process()
     level_sizes(config, len(sources.classes))  # before anything is trained in vain
@@ -147,6 +152,9 @@ def run_training(
     tell = say if first else lambda text: None
     shop = Workshop(directory, config, settings, sources, course, builder, first, tell)
     try:
+        if segmenting:
+            totals = len(opened.train), len(opened.watching)
+            return segmentation(shop, totals, progress and first)
         outcome = RECIPES[config.recipe](shop)
     except DivergedError:
         if first and not any(course.directory.glob("*.pt")):  # free for another learning rate
@@ -157,12 +165,29 @@ def run_training(
     return _judged(shop, outcome, progress)
 
 
+def _opened(config: TrainingConfig, settings: TrainingSettings) -> Sources:
+    return open_sources(
+        config.data,
+        seed=config.seed,
+        size=config.size or settings.image_size,
+        crop=settings.crop,
+        limit=config.limit,
+        test_limit=config.test_limit,
+    )
+
+
 def _facts(
     config: TrainingConfig, settings: TrainingSettings, sources: Sources, builder: Builder
 ) -> dict[str, Any]:
     """Return all that the networks depend on."""
-    network = builder.classifier(len(sources.classes), seed=config.seed)
-    own = {name: one for name, one in config.to_dict().items() if name not in _OF_JUDGING}
+    make: Callable[..., nn.Module] = builder.classifier
+    left_out = {*_OF_JUDGING, "pseudo"}  # the masks count, wherever they are
+    if config.recipe == SEGMENTATION:
+        make = builder.segmentation
+    else:
+        left_out.add("output_stride")
+    network = make(len(sources.classes), seed=config.seed)
+    own = {name: one for name, one in config.to_dict().items() if name not in left_out}
     if config.recipe == "class-grouping":  # as chosen, whoever did
         sizes = level_sizes(config, len(sources.classes))
         own |= {"hierarchy": config.chosen_hierarchy, "sizes": sizes}
@@ -225,28 +250,9 @@ def _keep_files(shop: Workshop, outcome: Outcome) -> None:
 
 def _words(shop: Workshop) -> Iterator[tuple[str, str]]:
     """Yield what was done, for the report."""
-    config, settings, sources = shop.config, shop.settings, shop.sources
-    kinds = "several in an image" if sources.several else "one in each image"
-    yield "Recipe", config.recipe
-    yield "Images", f"{config.data}: {len(sources.train)} learned from, {len(sources.test)} judged"
-    yield "Labels", f"{len(sources.classes)}, {kinds}"
-    weights = (
-        "random weights" if config.chosen_backbone == DIGIT_NET else f"weights {config.weights}"
-    )
-    yield "Backbone", f"{config.chosen_backbone}, {weights}"
-    yield "Training", _training_words(config, settings)
-    yield from _of_recipe(config, sources)
-    yield "Seed", str(config.seed)
-
-
-def _training_words(config: TrainingConfig, settings: TrainingSettings) -> str:
-    each = "each round" if config.recipe == "sub-category" else "each network"
-    count = f"{settings.epochs} epoch" + ("" if settings.epochs == 1 else "s")
-    share = "all" if settings.top_share == 1 else f"the last {settings.top_share:.0%} of the"
-    return (
-        f"{count} of {each}, batches of {settings.batch_size}, {settings.optimizer}, learning rate "
-        f"{settings.lr:g} ({settings.schedule}), {share} layers"
-    )
+    yield from common_words(shop.config, shop.settings, shop.sources)
+    yield from _of_recipe(shop.config, shop.sources)
+    yield "Seed", str(shop.config.seed)
 
 
 def _of_recipe(config: TrainingConfig, sources: Sources) -> Sequence[tuple[str, str]]:

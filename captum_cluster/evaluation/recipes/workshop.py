@@ -15,10 +15,10 @@ from captum_cluster.evaluation.recipes.config import TrainingConfig
 from captum_cluster.evaluation.recipes.course import Course
 from captum_cluster.evaluation.recipes.judging import Judged
 from captum_cluster.evaluation.recipes.networks import Builder, save_network
+from captum_cluster.evaluation.recipes.pages import Picture
 from captum_cluster.evaluation.recipes.parts import Part
-from captum_cluster.evaluation.recipes.report import Picture
 from captum_cluster.evaluation.recipes.sources import Sources
-from captum_cluster.training import GapClassifier, TrainingSettings, TwoBranch
+from captum_cluster.training import GapClassifier, SegmentationNetwork, TrainingSettings, TwoBranch
 from captum_cluster.training.state_files import read_state
 
 Say = Callable[[str], None]
@@ -83,7 +83,7 @@ class Workshop:
 
         Args:
             name: Of the training and of its file.
-            network: A ``GapClassifier`` or a ``TwoBranch``.
+            network: A ``GapClassifier``, a ``TwoBranch`` or a ``SegmentationNetwork``.
             groups: (L,), what it learns to tell apart; None: the labels.
         """
         if self.done(name):
@@ -91,15 +91,18 @@ class Workshop:
             network.eval()
             return
         self.say(f"Training: {name}")
-        self.course.fit(name, self.module(network), relabel=_grouped(groups))
+        masks = isinstance(network, SegmentationNetwork)
+        self.course.fit(name, self.module(network), relabel=_grouped(groups), masks=masks)
         if self.first:
             save_network(network, self.file(name))
         network.eval()
 
     def module(self, network: nn.Module) -> Any:
         """Return the Lightning module that trains a network."""
-        from captum_cluster.training import LitCamClassifier, LitTwoBranch
+        from captum_cluster.training import LitCamClassifier, LitSegmentation, LitTwoBranch
 
+        if isinstance(network, SegmentationNetwork):
+            return LitSegmentation(network, self.settings)
         if isinstance(network, TwoBranch):
             return LitTwoBranch(
                 network,

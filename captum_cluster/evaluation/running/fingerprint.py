@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from captum_cluster._checks import describe, expected
+from captum_cluster._files import write_whole
 from captum_cluster.data import SceneDataset
 from captum_cluster.evaluation.custom import custom_name
+from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.evaluation.running.records import read_records
 
 _NAME = "run.json"
@@ -115,6 +117,26 @@ def _code(code: types.CodeType) -> list[Any]:
     return [code.co_code.hex(), code.co_names, parameters, constants]
 
 
+def layer_names(model: nn.Module, layer: Any) -> Any:
+    """Return the names of layers that are given as modules."""
+    if isinstance(layer, nn.Module):
+        return next((name for name, one in model.named_modules() if one is layer), "?")
+    if isinstance(layer, (list, tuple)):
+        return [layer_names(model, one) for one in layer]
+    return layer
+
+
+def method_facts(model: nn.Module, entry: Entry) -> dict[str, Any]:
+    """Return what tells one method of a run from another."""
+    return {
+        "name": entry.name,
+        "method": plain(entry.method),
+        "options": plain(entry.options),
+        "layer": layer_names(model, entry.layer),
+        **entry.facts(),
+    }
+
+
 def describe_dataset(dataset: Any) -> dict[str, Any]:
     """Return what tells one dataset from another: class, length, attributes, a digest of all.
 
@@ -177,9 +199,8 @@ def enter(directory: Path, facts: Mapping[str, Any]) -> None:
         if next(read_records(directory), None) is not None:
             got = f"{str(directory)!r}, which has results and no {_NAME}"
             raise ValueError(expected("output", "a directory for this run", got))
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(fresh, indent=2) + "\n")
-        os.replace(temporary, path)
+        text = json.dumps(fresh, indent=2) + "\n"
+        write_whole(path, lambda draft: draft.write_text(text))
         return
     found = saved_facts(directory)
     differing = [key for key in {**found, **fresh} if found.get(key) != fresh.get(key)]

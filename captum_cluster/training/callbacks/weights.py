@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_cluster._checks import expected
+from captum_cluster._files import write_whole
 
 State = dict[str, Any]
 
@@ -74,9 +75,7 @@ class WeightStore:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         # Never half a file under the final name: a training may be killed at any time.
-        unfinished = self.directory / f".{name}.pt.{os.getpid()}"
-        torch.save(state, unfinished)
-        os.replace(unfinished, self.directory / f"{name}.pt")
+        write_whole(self.directory / f"{name}.pt", lambda draft: torch.save(state, draft))
 
     def get(self, name: str) -> State:
         """Return weights, from memory or the file.

@@ -38,7 +38,7 @@ Masks: TypeAlias = Tensor | Sequence[Tensor]
 
 def plot_pseudo_masks(
     images: Pictures,
-    maps: Maps,
+    maps: Maps | None,
     steps: Mapping[str, Masks],
     truth: Masks | None = None,
     *,
@@ -59,7 +59,7 @@ def plot_pseudo_masks(
     Args:
         images: N pictures, not normalised.
         maps: (N,h,w) float, or the labels' maps (N,L,h,w), of which the highest saliency at each
-            pixel is shown; or N such maps.
+            pixel is shown; or N such maps; None without.
         steps: What is shown, by name: (N,H,W) integers or N masks (H,W) of the pictures' sizes, 0
             for background, label l as l + 1 (``PseudoMasks.labels``).
         truth: The true masks, of the same form; None without.
@@ -87,17 +87,18 @@ def plot_pseudo_masks(
     """
     pictures = pictures_of(images)
     count = len(pictures)
-    heat = one_each("maps", maps, count)
+    heat = [None] * count if maps is None else one_each("maps", maps, count)
     here = [None] * count if present is None else one_each("present", present, count)
     made = steps_of(steps, count)
     true = [None] * count if truth is None else one_each("truth", truth, count)
     drawing = _Drawing(check_number("alpha", alpha, 0.0, 1.0), ignore_index)
     lines = []
     for number, picture in enumerate(pictures):
-        heated = replace(map_panel(picture, heat[number], here[number]), title="map")
+        panels = [Panel(picture, "picture")]
+        if maps is not None:
+            panels.append(replace(map_panel(picture, heat[number], here[number]), title="map"))
         found = {name: masks[number] for name, masks in made.items()}
-        masks = drawing.panels(picture, found, true[number])
-        lines.append([Panel(picture, "picture"), heated, *masks])
+        lines.append([*panels, *drawing.panels(picture, found, true[number])])
     figure = panel_grid(headed(lines), labels=row_names(rows, count), title=title)
     drawing.legend(figure, classes)
     return figure

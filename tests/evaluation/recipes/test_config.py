@@ -80,6 +80,11 @@ def test_kernel_usage_is_the_recipes_or_an_option_of_every_other():
         ({"sizes": [0]}, ValueError, "a size to be an integer of at least 1"),
         ({"sizes": [], "branches": 1}, ValueError, "sizes to be given where there is one branch"),
         ({"metrics": ["energie"]}, ValueError, "energie"),
+        ({"output_stride": 0}, ValueError, "output_stride to be an integer of at least 1"),
+        ({"crf": 1}, TypeError, "crf to be True or False"),
+        ({"crf_gaussian": (1, 2, 3)}, ValueError, "gaussian to be a sequence of 2 numbers"),
+        ({"crf_bilateral": 3}, TypeError, "bilateral to be a sequence of 3 numbers"),
+        ({"pseudo": 3}, TypeError, "pseudo to be text"),
         ({"weights": "a.pth"}, ValueError, "weights to be 'none' for digit-net, but got 'a.pth'"),
     ],
 )
@@ -103,7 +108,15 @@ OF_RECIPES = {
         "orthogonality": 0.0,
         "rest": "all",
     },
+    "segmentation": {
+        "pseudo": "masks",
+        "output_stride": 16,
+        "crf": False,
+        "crf_gaussian": (3.0, 1.0),
+        "crf_bilateral": [67.0, 3.0, 4.0],
+    },
 }
+NEEDED = {"segmentation": {"pseudo": "masks"}}
 
 
 @pytest.mark.parametrize(
@@ -111,13 +124,30 @@ OF_RECIPES = {
 )
 def test_options_of_another_recipe_are_refused(owner, name):
     value = OF_RECIPES[owner][name]
-    assert getattr(TrainingConfig(owner, **{name: value}), name) == value
+    given = {**NEEDED.get(owner, {}), name: value}
+    assert getattr(TrainingConfig(owner, **given), name) == value
     default = {one.name: one.default for one in dataclasses.fields(TrainingConfig)}[name]
     for recipe in {"baseline", "kernel-usage", *OF_RECIPES} - {owner}:
         message = f"{name} to be left out with the recipe '{recipe}': it belongs to '{owner}', but"
+        needed = NEEDED.get(recipe, {})
         with pytest.raises(ValueError, match=message):
-            TrainingConfig(recipe, **{name: value})
-        TrainingConfig(recipe, **{name: default})
+            TrainingConfig(recipe, **{**needed, name: value})
+        TrainingConfig(recipe, **{**needed, name: default})
+
+
+@pytest.mark.parametrize(("name", "value"), [("kernel_usage", True), ("metrics", ["energy"])])
+def test_options_of_classifiers_are_refused_by_segmentation(name, value):
+    message = f"{name} to be left out with the recipe 'segmentation', which trains no classifier"
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig("segmentation", pseudo="masks", **{name: value})
+
+
+def test_segmentation_needs_masks(tmp_path):
+    with pytest.raises(ValueError, match="pseudo to be the folder of the masks that the recipe"):
+        TrainingConfig("segmentation")
+    config = TrainingConfig("segmentation", pseudo="masks")
+    config.save(tmp_path)
+    assert TrainingConfig.load(tmp_path / "config.yaml").to_dict() == config.to_dict()
 
 
 @pytest.mark.parametrize("name", ["small", "paper", *PRESETS])

@@ -88,7 +88,7 @@ def test_a_network_survives_its_file(tmp_path):
     assert isinstance(found, GapClassifier)
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(found(image), network(image))
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_files_that_are_no_network(tmp_path):

@@ -1,10 +1,12 @@
 """Datasets made of others."""
 
+import pytest
 import torch
 
-from captum_cluster.data import DigitScenes, Scene, SceneDataset
-from captum_cluster.evaluation.recipes.parts import Kept, Part
+from captum_cluster.data import DigitScenes, ImageFolder, Scene, SceneDataset
+from captum_cluster.evaluation.recipes.parts import Joined, Kept, Part
 from captum_cluster.evaluation.running.fingerprint import describe_dataset
+from tests.helpers.trees import check_dataset, write_picture
 
 
 class Two(SceneDataset):
@@ -91,3 +93,21 @@ def test_what_was_kept_does_not_make_another_dataset():
     assert describe_dataset(Part(DigitScenes(3), [0, 1])) != describe_dataset(
         Part(DigitScenes(3), [0, 2])
     )
+
+
+def test_datasets_one_after_the_other():
+    both = Joined([DigitScenes(2), DigitScenes(3, seed=1)])
+    assert [scene.name for scene in check_dataset(both)] == [
+        "train-0-0", "train-0-1", "train-1-0", "train-1-1", "train-1-2",
+    ]  # fmt: skip
+    assert describe_dataset(both) != describe_dataset(Joined([DigitScenes(5)]))
+    with pytest.raises(IndexError):
+        both.place(5)
+
+
+def test_the_pictures_are_those_of_the_source(tmp_path):
+    for number in range(3):
+        write_picture(tmp_path / "cat" / f"{number}.png", seed=number)
+    folder = ImageFolder(tmp_path)
+    both = Joined([Part(folder, [2, 0]), Kept(folder)])
+    assert [both.picture_of(number).path.stem for number in range(len(both))] == list("20012")

@@ -4,7 +4,8 @@ import json
 
 from PIL import Image
 
-from captum_cluster.evaluation.recipes.report import Picture, TrainingReport
+from captum_cluster.evaluation.recipes.pages import Picture
+from captum_cluster.evaluation.recipes.report import TrainingReport
 from captum_cluster.evaluation.recipes.scores import Scores
 from captum_cluster.evaluation.reporting.report import build_report
 from tests.helpers.runs import average_drop, record, write_run

@@ -41,6 +41,16 @@ def test_the_words() -> None:
     assert_words_apart(figure)
 
 
+def test_without_maps_the_masks_are_beside_the_picture() -> None:
+    with_maps, without = drawn(), drawn(maps=None)
+    titles = [axes.get_title() for axes in without.axes]
+    assert titles == ["picture", "alone", "+ CRF", "truth"] + [""] * 4
+    assert np.array_equal(pixels(without.axes[1]), pixels(with_maps.axes[2]))
+    assert [axes.get_xlabel() for axes in without.axes[:4]] == [
+        axes.get_xlabel() for axes in with_maps.axes[:5] if axes.get_title() != "map"
+    ]
+
+
 def test_the_agreement_below_each_mask() -> None:
     captions = [axes.get_xlabel() for axes in drawn().axes]
     whole = SIZE[0] * SIZE[1]

@@ -1,0 +1,157 @@
+"""The mask of one image, from the maps of its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from captum_cluster._checks import check_choice, check_integer, expected
+from captum_cluster.data import Scene
+from captum_cluster.evaluation.running.fingerprint import plain
+from captum_cluster.functional.metrics.segmentation import confusion
+from captum_cluster.functional.metrics.sums import Sums
+from captum_cluster.weak import Refinement, pseudo_masks
+from captum_cluster.weak.pseudo_masks import Background, Step, refinements
+
+UNCERTAIN = -1
+"""The number of uncertain pixels, whatever they become in a file."""
+
+WALK_FEATURES = ("none", "layer")
+LONGEST = 512
+"""The longest side, in pixels, at which pictures are refined: the refinements' widths, such as a
+stride of 8, are for photographs of this size, and their cost grows with the pixels."""
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How maps become a mask; see ``make_masks``.
+
+    Raises:
+        TypeError: A value of another type.
+        ValueError: A value outside its range.
+    """
+
+    background: float = 0.15
+    power: float | None = None
+    uncertain: float | None = None
+    refine: Sequence[Step] | Step = ()
+    walk_features: str = "none"
+    longest: int | None = None
+    steps: tuple[Refinement, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        Background(self.background, self.power)
+        if self.uncertain is not None:
+            _check_uncertain(self.uncertain, self.power)
+        object.__setattr__(self, "steps", tuple(refinements(self.refine)))
+        check_choice("walk_features", self.walk_features, WALK_FEATURES)
+        if self.walk_features == "layer" and not self.steps:
+            what = "'none' where nothing is refined (refine)"
+            raise ValueError(expected("walk_features", what, "'layer'"))
+        if self.longest is not None:
+            check_integer("longest", self.longest, 1)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that masks depend on beside the maps."""
+        return {
+            "background": self.background if self.power is None else None,
+            "power": self.power,
+            "uncertain": self.uncertain,
+            "refine": [plain(step) for step in self.steps],
+            "walk_features": self.walk_features,
+            "longest": self.longest,
+        }
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return height and width at which the mask of a picture of (H,W) pixels is made."""
+        longest = self.longest or (LONGEST if self.steps else None)
+        return size if longest is None else limited(size, longest)
+
+
+def _check_uncertain(uncertain: float, power: float | None) -> None:
+    """Check the second background as the first one is checked, under its own name."""
+    try:
+        Background(uncertain) if power is None else Background(power=uncertain)
+    except (TypeError, ValueError) as error:
+        text = str(error).replace("background", "uncertain").replace("power", "uncertain")
+        raise type(error)(text) from error
+
+
+def limited(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Return a size of the same proportions whose longer side is at most ``longest``.
+
+    Example:
+        >>> limited((3000, 4000), 512), limited((300, 400), 512)
+        ((384, 512), (300, 400))
+    """
+    share = min(1.0, longest / max(size))
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return an image (3,H,W) in [0,1] at another size, smoothed where it gets smaller."""
+    if image.shape[1:] == size:
+        return image
+    found = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    return found.clamp(0.0, 1.0)
+
+
+def label_mask(
+    scene: Scene,
+    maps: Tensor,
+    targets: Tensor,
+    settings: MaskSettings,
+    features: Tensor | None = None,
+) -> Tensor:
+    """Return the mask (H,W) int64 of a scene: 0, label l as l + 1, or ``UNCERTAIN``.
+
+    Args:
+        scene: The picture at its own size.
+        maps: (P,h,w), of the whole picture.
+        targets: LongTensor (P,), the maps' labels.
+        settings: How.
+        features: (D,h,w) for the refinements.
+
+    Example:
+        >>> maps = torch.tensor([[[0.0, 1.0, 4.0]]])
+        >>> scene = Scene(torch.zeros(3, 1, 3), torch.zeros(9, dtype=torch.bool))
+        >>> label_mask(scene, maps, torch.tensor([7]), MaskSettings(uncertain=0.3))
+        tensor([[ 0, -1,  8]])
+    """
+    if not len(targets):
+        return torch.zeros(scene.size, dtype=torch.int64)
+    size = settings.size(scene.size)
+    # Only the labels explained, so that a thousand others take no memory.
+    found = pseudo_masks(
+        [resized(scene.image, size)],
+        [maps],
+        torch.ones(1, len(targets), dtype=torch.bool),
+        background=settings.background,
+        power=settings.power,
+        refine=settings.steps,
+        features=None if features is None else [features],
+        uncertain=settings.uncertain,
+        ignore_index=UNCERTAIN,
+    ).labels[0]
+    if found.shape != scene.size:
+        shown = found[None, None].float()
+        found = F.interpolate(shown, size=scene.size, mode="nearest-exact")[0, 0].long()
+    # UNCERTAIN, which is -1, takes the last of the numbers.
+    numbers = torch.cat([torch.zeros(1).long(), targets.cpu() + 1, torch.tensor([UNCERTAIN])])
+    return numbers[found.cpu()]
+
+
+def mask_sums(scene: Scene, mask: Tensor, n_labels: int) -> Sums | None:
+    """Return the counts of a mask's classes (L+1,); None where the true pixels are not known.
+
+    Pixels that are ignored, or uncertain, count nowhere.
+    """
+    if scene.masks is None or len(scene.labels) != n_labels:
+        return None
+    truth = scene.label_map(UNCERTAIN)
+    return confusion(mask, truth, (truth >= 0) & (mask >= 0), n_labels + 1)

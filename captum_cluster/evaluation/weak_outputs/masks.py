@@ -1,0 +1,265 @@
+"""Pseudo masks of many images, in files that the standard tools read."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from captum_cluster._checks import check_choice
+from captum_cluster.data import Preparation
+from captum_cluster.evaluation.models import LoadedModel
+from captum_cluster.evaluation.output import check_directory
+from captum_cluster.evaluation.running.entries import LayerNames, MethodLike
+from captum_cluster.evaluation.running.map_making import MapMaker
+from captum_cluster.evaluation.running.records import encode_sums
+from captum_cluster.evaluation.weak_outputs.coco_files import (
+    DATASET,
+    coco_annotations,
+    coco_image,
+    save_annotations,
+)
+from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
+from captum_cluster.evaluation.weak_outputs.images import Images
+from captum_cluster.evaluation.weak_outputs.label_masks import (
+    MaskSettings,
+    label_mask,
+    mask_sums,
+)
+from captum_cluster.evaluation.weak_outputs.numbering import FOLDER, Numbers, mask_file
+from captum_cluster.evaluation.weak_outputs.work import Item, Task, work_through
+from captum_cluster.functional.metrics import mean_iou_compute
+from captum_cluster.weak import save_palette_png
+from captum_cluster.weak.pseudo_masks import Step
+
+FORMATS = ("png", "coco")
+
+
+@dataclass(frozen=True)
+class MaskRun:
+    """What ``make_masks`` has made.
+
+    Attributes:
+        directory: The ``output``.
+        path: The folder of the PNG files, or the JSON file in COCO's format.
+        images: Number of images that have a mask.
+        empty: How many of them have no label to explain: their masks are all background.
+        failed: Of each image without a mask its name, and what went wrong.
+        mean_iou: mIoU with the background of the true masks, from 0 to 1; None where no true mask
+            is known.
+    """
+
+    directory: Path
+    path: Path
+    images: int
+    empty: int
+    failed: tuple[str, ...]
+    mean_iou: float | None
+
+
+def make_masks(
+    model: nn.Module | LoadedModel,
+    layer: LayerNames | None,
+    images: Images,
+    method: MethodLike = "grad-cam",
+    *,
+    output: str | os.PathLike[str],
+    labels: str | None = None,
+    background: float = 0.15,
+    power: float | None = None,
+    uncertain: float | None = None,
+    refine: Sequence[Step] | Step = (),
+    walk_features: str = "none",
+    longest: int | None = None,
+    format: str = "png",  # noqa: A002 the word of the command line
+    classes: Sequence[str] | None = None,
+    probability: str = "probability",
+    preparation: Preparation | None = None,
+    limit: int | None = None,
+    reshape_transform: Callable[[Tensor], Tensor] | None = None,
+    strict: bool = False,
+    progress: bool = True,
+) -> MaskRun:
+    """Make a pseudo mask of each image from a method's maps of its labels, and write them.
+
+    The masks have the size, and the orientation, of the stored pictures. With "png" they are
+    ``masks/NAME.png`` in ``output``, NAME being the scene's name or the picture's path: PNG files
+    with PASCAL VOC's palette, as ``torchvision.datasets.VOCSegmentation`` reads them, and
+    ``classes.json`` names their numbers: 0 is the background, 255 uncertain, number i the i-th
+    name. Of up to 254 labels all have a number; of more those that were found, in the order in
+    which they came. ``read_masks`` reads them. With "coco" they are ``annotations.json``, for
+    ``torchvision.datasets.CocoDetection`` and pycocotools, and ``results.json`` for
+    ``COCO.loadRes``; of a COCO data set with its numbers of images and categories.
+
+    A run that was broken off goes on where it stopped when it is started again with the same
+    ``output``, and writes the same. An image that cannot be read is counted and left out.
+
+    Args:
+        model: A classifier with logits (N,L), or what ``load_model`` returns.
+        layer: As for ``evaluate``.
+        images: A dataset of scenes; or a picture or folder of pictures, or several of these.
+        method: As one of the methods of ``evaluate``: a name, a class of either host, a function,
+            or a mapping that gives options, "scales" and "flip".
+        output: Directory of the masks.
+        labels: The labels whose maps make the mask: those that the image has ("truth"), those with
+            a probability above 0.5 ("predicted"), or the most probable one ("top"). None: "top"
+            for pictures, "truth" for a dataset.
+        background: The background's score, from 0 to 1; see ``captum_cluster.weak.pseudo_masks``.
+        power: Of ``(1 - max) ** power``, the background's score instead.
+        uncertain: A second background, or with ``power`` a second power: pixels whose label is not
+            the same with both become uncertain.
+        refine: "random-walk" or "crf", several of them, or objects with a method ``refine``.
+        walk_features: What a random walk compares pixels by beside colour and position: "none", or
+            the explained "layer"'s maps.
+        longest: The longest side in pixels at which a mask is made; larger pictures are made
+            smaller for it, and their masks larger again. None: 512 with ``refine``, whose widths
+            are for such photographs, and whose cost grows with the pixels; else the picture's own.
+        format: "png" or "coco".
+        classes: The names of the labels. None: the loaded model's, or the dataset's.
+        probability: As for ``evaluate``.
+        preparation: How scenes become what the model takes. "center-crop" is taken as "squash": of
+            what is cut off nothing would be known. None: as for ``evaluate``.
+        limit: Number of images, evenly spread; None: all.
+        reshape_transform: As for ``evaluate``.
+        strict: Stop at an image that cannot be read, and where the method fails.
+        progress: Show a bar.
+
+    Raises:
+        TypeError: An argument of a wrong type.
+        ValueError: An argument outside its range, labels that are not the model's, more than 254
+            labels in PNG files, two scenes of one name, or an ``output`` that holds another run;
+            the message says what differs.
+        OSError: A path does not exist, or the masks cannot be written; those before are kept.
+        Exception: What the method raises, where it fails on the first image.
+
+    Example:
+        >>> import tempfile
+        >>> from captum_cluster.data import DigitScenes
+        >>> net = nn.Sequential(
+        ...     nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        ...     nn.Linear(8, 10),
+        ... ).eval()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = make_masks(
+        ...         net, "1", DigitScenes(2), "grad-cam", output=folder,
+        ...         preparation=Preparation(64), progress=False,
+        ...     )
+        ...     sorted(path.name for path in run.path.iterdir())
+        ['train-0-0.png', 'train-0-1.png']
+        >>> run.images, run.mean_iou is not None
+        (2, True)
+    """
+    directory = check_directory(output)
+    settings = MaskSettings(background, power, uncertain, refine, walk_features, longest)
+    check_choice("format", format, FORMATS)
+    what = explaining(
+        model,
+        layer,
+        images,
+        method,
+        labels=labels,
+        classes=classes,
+        probability=probability,
+        preparation=preparation,
+        limit=limit,
+        reshape_transform=reshape_transform,
+        strict=strict,
+    )
+    task = (_Pngs if format == "png" else _Annotations)(what, directory, settings)
+    done = work_through(task, progress=progress)
+    sums = done.sums()
+    return MaskRun(
+        directory,
+        task.finish(done.records),
+        len(done.records),
+        done.empty,
+        done.failed,
+        None if sums is None else float(mean_iou_compute(sums)),
+    )
+
+
+class _Masks(Task):
+    """Makes masks."""
+
+    def __init__(self, explaining: Explaining, directory: Path, settings: MaskSettings) -> None:
+        super().__init__(explaining, directory)
+        self.settings = settings
+
+    def options(self) -> dict[str, Any]:
+        return self.settings.facts()
+
+    def compute(self, item: Item, maker: MapMaker) -> Tensor:
+        """Return the mask (H,W) of an upright picture."""
+        seen, features = item.seen, None
+        maps = seen.image[0, :0]
+        if len(seen.targets):
+            maps = self.explaining.maps(maker, seen)
+            if self.settings.walk_features == "layer":
+                features = self.explaining.features(maker, seen)
+        return label_mask(item.scene, maps, seen.targets, self.settings, features)
+
+    def keep(self, item: Item, computed: Any) -> dict[str, Any]:
+        sums = mask_sums(item.scene, computed, len(self.explaining.classes))
+        stored = computed if item.picture is None else item.picture.turn().pixels(computed)
+        found = self.write(item, stored)
+        return found if sums is None else {**found, "sums": encode_sums(sums)}
+
+    @abstractmethod
+    def write(self, item: Item, mask: Tensor) -> dict[str, Any]:
+        """Write a mask (H,W), and return what is recorded of it."""
+
+    @abstractmethod
+    def finish(self, records: list[dict[str, Any]]) -> Path:
+        """Write what is of all images together, and return where the masks are."""
+
+
+class _Pngs(_Masks):
+    """Makes PNG files."""
+
+    kind = "masks as PNG files"
+
+    def __init__(self, explaining: Explaining, directory: Path, settings: MaskSettings) -> None:
+        super().__init__(explaining, directory, settings)
+        self.numbers = Numbers(explaining.classes)
+
+    def begin(self) -> None:
+        self.numbers.save(self.directory)
+
+    def complete(self, record: Mapping[str, Any]) -> bool:
+        return mask_file(self.directory, record["name"]).is_file()
+
+    def recall(self, record: Mapping[str, Any]) -> None:
+        super().recall(record)
+        self.numbers.add(record["targets"])
+
+    def write(self, item: Item, mask: Tensor) -> dict[str, Any]:
+        file = mask_file(self.directory, item.name)
+        # The table first: no mask has a number that it does not name.
+        if self.numbers.add(item.seen.targets.tolist()):
+            self.numbers.save(self.directory)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_palette_png(self.numbers.of(mask), file)
+        return {}
+
+    def finish(self, records: list[dict[str, Any]]) -> Path:
+        return self.directory / FOLDER
+
+
+class _Annotations(_Masks):
+    """Makes a file of annotations."""
+
+    kind = "masks in COCO's format"
+
+    def write(self, item: Item, mask: Tensor) -> dict[str, Any]:
+        image = coco_image(item, self.explaining, mask=mask)
+        whole = item.seen.whole.tolist()
+        return coco_annotations(image, self.explaining.classes, whole)
+
+    def finish(self, records: list[dict[str, Any]]) -> Path:
+        save_annotations(records, self.explaining, self.directory)
+        return self.directory / DATASET

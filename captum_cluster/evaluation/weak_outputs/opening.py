@@ -1,0 +1,141 @@
+"""What the words of a configuration name: the classifier, and the images that it explains."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from captum_cluster._checks import expected
+from captum_cluster.data import Preparation, SceneDataset, open_dataset
+from captum_cluster.evaluation.config_file import CONFIG_NAME
+from captum_cluster.evaluation.digit_classifier import load_digit_net
+from captum_cluster.evaluation.models import load_model
+from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
+from captum_cluster.evaluation.recipes.networks import load_network
+from captum_cluster.evaluation.recipes.parts import Joined
+from captum_cluster.evaluation.recipes.run_settings import chosen_settings
+from captum_cluster.evaluation.recipes.sources import Sources, open_sources
+from captum_cluster.evaluation.runner import squashed
+from captum_cluster.evaluation.weak_outputs.images import Pictures, with_places
+
+if TYPE_CHECKING:
+    from captum_cluster.evaluation.weak_outputs.config import OutputConfig
+
+_AS_IT_IS = Preparation(64, mode="none", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What a configuration names.
+
+    Attributes:
+        model: In evaluation mode, on the device asked for.
+        images: The scenes.
+        preparation: How scenes become what the model takes.
+        probability: How probabilities are read of the logits, where nothing else is asked for.
+        classes: The names of the labels; None if unknown.
+    """
+
+    model: nn.Module
+    images: SceneDataset
+    preparation: Preparation
+    probability: str
+    classes: list[str] | None
+
+
+def open_run(config: OutputConfig) -> Opened:
+    """Return what a configuration names; images first, so that no weights are loaded in vain.
+
+    Raises:
+        OSError: A file is not there.
+        ValueError: The data, model, network or device are unknown or damaged.
+    """
+    device = chosen_device(config.device)
+    sources = None if config.network is None else training_sources(Path(config.network))
+    images = _images(config, sources)
+    if sources is not None:
+        model = load_network(str(config.network), config.network_name)
+        several = "sigmoid" if sources.several else "probability"
+        opened = Opened(model, images, sources.preparation, several, sources.classes)
+    else:
+        opened = _model(config, images)
+    opened.model.to(device)
+    return dataclasses.replace(opened, preparation=_sized(opened.preparation, config.size))
+
+
+def training_sources(directory: Path) -> Sources:
+    """Return the images of the training in a directory, as ``train`` had them.
+
+    Raises:
+        FileNotFoundError: There is no training.
+        OSError: The images are gone.
+        ValueError: The configuration is damaged.
+    """
+    path = directory / CONFIG_NAME
+    if not path.is_file():
+        what = "the directory of a training (captum-cluster train)"
+        raise FileNotFoundError(expected("network", what, repr(str(directory))))
+    config = TrainingConfig.load(path)
+    settings = chosen_settings(config)
+    return open_sources(
+        config.data,
+        seed=config.seed,
+        size=config.size or settings.image_size,
+        crop=settings.crop,
+        limit=config.limit,
+        test_limit=config.test_limit,
+    )
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return a device by its name; "auto" is a GPU where there is one.
+
+    Raises:
+        ValueError: There is no such device here.
+
+    Example:
+        >>> chosen_device("cpu")
+        device(type='cpu')
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        what = "'auto', 'cpu' or another one that is here"
+        raise ValueError(expected("device", what, f"{name!r} ({reason})")) from error
+    return device
+
+
+def _images(config: OutputConfig, sources: Sources | None) -> SceneDataset:
+    if config.paths:
+        return Pictures(config.paths)
+    if config.data is not None:
+        return open_dataset(config.data)
+    assert sources is not None
+    if config.part == "test":
+        return with_places(sources.test)
+    return Joined([with_places(sources.train), with_places(sources.watching)])
+
+
+def _model(config: OutputConfig, images: SceneDataset) -> Opened:
+    """Return a classifier that was not trained here."""
+    if config.model == DIGIT_NET:
+        digits = [str(digit) for digit in range(10)]
+        return Opened(load_digit_net()[0], images, _AS_IT_IS, "sigmoid", digits)
+    loaded = load_model(config.model or "resnet18", config.weights)
+    preparation = squashed(loaded.transform)
+    return Opened(loaded.model, images, preparation, "probability", loaded.categories)
+
+
+def _sized(preparation: Preparation, size: Any) -> Preparation:
+    return (
+        preparation if size is None else dataclasses.replace(preparation, size=size, mode="squash")
+    )

@@ -1,0 +1,219 @@
+"""A run over images that can be broken off at any time, and goes on where it stopped."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from captum_cluster._checks import expected
+from captum_cluster.data import PictureFile, Scene
+from captum_cluster.evaluation.running.fingerprint import enter
+from captum_cluster.evaluation.running.map_making import MODEL, LabelsError, MapMaker, Seen
+from captum_cluster.evaluation.running.records import Records, read_records
+from captum_cluster.evaluation.running.selection import scene_at
+from captum_cluster.evaluation.weak_outputs.explaining import Explaining
+from captum_cluster.evaluation.weak_outputs.images import picture_of
+from captum_cluster.hooks import untouched
+
+
+class StopError(ValueError):
+    """What no image of the run can go on after."""
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One image of a run.
+
+    Attributes:
+        position: Its index in the dataset.
+        name: What its results are called.
+        scene: As the dataset gives it.
+        seen: As the model sees it.
+        picture: The file, where it is known.
+    """
+
+    position: int
+    name: str
+    scene: Scene
+    seen: Seen
+    picture: PictureFile | None
+
+
+class Task(ABC):
+    """What is done with each image of a run.
+
+    Args:
+        explaining: What is explained.
+        directory: Of the results.
+    """
+
+    kind: str
+    """What the results are, which is told of a directory that holds others."""
+
+    def __init__(self, explaining: Explaining, directory: Path) -> None:
+        self.explaining, self.directory = explaining, directory
+        self._names: dict[str, int] = {}
+
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """Return all that the results depend on beside what is explained."""
+
+    @abstractmethod
+    def compute(self, item: Item, maker: MapMaker) -> Any:
+        """Return what the method makes of an image; where it fails, the run may go on."""
+
+    @abstractmethod
+    def keep(self, item: Item, computed: Any) -> dict[str, Any]:
+        """Write what was computed of an image, and return what is recorded of it."""
+
+    def begin(self) -> None:  # noqa: B027 most have nothing to write
+        """Write what has to be there before the first result; all records are recalled."""
+
+    def complete(self, record: Mapping[str, Any]) -> bool:
+        """Return whether the files of a record are there."""
+        return True
+
+    def recall(self, record: Mapping[str, Any]) -> None:
+        """Take note of a record from before the run was broken off."""
+        self._claim(str(record["name"]), record["image"])
+
+    def record(self, position: int, maker: MapMaker) -> dict[str, Any]:
+        """Return the record of one image.
+
+        Raises:
+            StopError: The run cannot go on.
+            LabelsError: The dataset's labels are not the model's.
+            Exception: What must not be passed over; see ``MapMaker.failed``.
+        """
+        name = f"image-{position}"
+        try:
+            scene = scene_at(self.explaining.dataset, position)
+        except (OSError, ValueError) as error:
+            if self.explaining.strict:
+                raise
+            return {"image": position, "name": name, "error": str(error)}
+        name = scene.name or name
+        self._claim(name, position)
+        step, entry = MODEL, self.explaining.entry
+        try:
+            seen = maker.seen(scene)
+            maker.worked.add(MODEL)
+            step, picture = entry.name, picture_of(self.explaining.dataset, position)
+            item = Item(position, name, scene, seen, picture)
+            computed = self.compute(item, maker)
+        except LabelsError:
+            raise
+        except Exception as error:
+            return {"image": position, "name": name, "error": maker.failed(step, scene, error)}
+        targets = seen.targets.tolist()
+        if targets:
+            maker.worked.add(entry.name)
+        kept = self.keep(item, computed)
+        return {"image": position, "name": name, "targets": targets, **kept}
+
+    def _claim(self, name: str, position: int) -> None:
+        """Keep a name for an image: another one of that name would replace its results."""
+        first = self._names.setdefault(name, position)
+        if first != position:
+            got = f"{name!r} for the images {first} and {position}"
+            raise StopError(expected("the scenes", "to have different names", got))
+
+
+@dataclass(frozen=True)
+class Done:
+    """The records of a run that is done.
+
+    Attributes:
+        records: Of the images with a result, in the dataset's order.
+        failed: Of each of the others its name, and what went wrong.
+    """
+
+    records: list[dict[str, Any]]
+    failed: tuple[str, ...]
+
+    @property
+    def empty(self) -> int:
+        """Number of images without a label to explain."""
+        return sum(not record["targets"] for record in self.records)
+
+    def sums(self) -> dict[str, Tensor] | None:
+        """Return the sums over all images with ground truth; None where there is none."""
+        total: dict[str, Tensor] = {}
+        for record in self.records:
+            for name, encoded in record.get("sums", {}).items():
+                value = decoded(encoded)
+                total[name] = total[name] + value if name in total else value
+        return total or None
+
+
+def decoded(encoded: Any) -> Tensor:
+    """Return a sum from what ``encode_sums`` made of it.
+
+    Example:
+        >>> decoded({"size": 3, "at": [1], "values": [2]})
+        tensor([0, 2, 0])
+    """
+    if not isinstance(encoded, Mapping):
+        return torch.tensor(encoded)
+    values = torch.tensor(encoded["values"] or [0])
+    found = values.new_zeros(encoded["size"])
+    if encoded["at"]:
+        found[encoded["at"]] = values
+    return found
+
+
+def work_through(task: Task, *, progress: bool) -> Done:
+    """Do a task with all images of its run that are not done yet, and return all records.
+
+    What failed before is tried again: a file may have been mended.
+
+    Raises:
+        ValueError: The directory holds another run; the message says what differs.
+        OSError: It cannot be written to.
+    """
+    directory, explaining = task.directory, task.explaining
+    directory.mkdir(parents=True, exist_ok=True)
+    enter(directory, {"results": task.kind, **explaining.facts(), **task.options()})
+    with Records(directory) as records, untouched(explaining.model):
+        done, worked = _recalled(task)
+        task.begin()
+        owed = [position for position in explaining.positions if position not in done]
+        maker = explaining.maker(worked=worked)
+        bar = tqdm(
+            owed,
+            initial=len(explaining.positions) - len(owed),
+            total=len(explaining.positions),
+            unit="image",
+            disable=not progress,
+        )
+        for position in bar:
+            records.append(task.record(position, maker))
+    return _done(directory)
+
+
+def _recalled(task: Task) -> tuple[set[int], bool]:
+    """Return the images that are done, and whether the method has worked for one."""
+    done, worked = set(), False
+    for record in read_records(task.directory):
+        if "error" not in record:
+            task.recall(record)
+            worked = worked or bool(record["targets"])
+            if task.complete(record):
+                done.add(record["image"])
+    return done, worked
+
+
+def _done(directory: Path) -> Done:
+    latest: dict[int, dict[str, Any]] = {}
+    for record in read_records(directory):
+        latest[record["image"]] = record
+    ordered = [latest[position] for position in sorted(latest)]
+    failed = [f"{one['name']}: {one['error']}" for one in ordered if "error" in one]
+    return Done([one for one in ordered if "error" not in one], tuple(failed))
