@@ -72,9 +72,6 @@ class LitTwoBranch(NetworkModule):
         (first, maps), (second, others) = self.network.forward_branches(images)  # type: ignore[operator]
         reduction: Any = self.reduction
         common = orthogonality_loss(F.relu(maps), F.relu(others), reduction=reduction)
-        self.log(
-            "train_orthogonality", common.detach(), on_step=False, on_epoch=True,
-            batch_size=len(images), sync_dist=True,
-        )  # fmt: skip
+        self.log_mean("orthogonality", common, images)
         loss = self.classification_loss(first, labels) + self.classification_loss(second, labels)
         return loss + self.orthogonality * common
