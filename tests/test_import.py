@@ -187,6 +187,7 @@ PUBLIC = {
         "open_dataset",
     ],
     "captum_cluster.training": [
+        "AffinityNet",
         "Augmentation",
         "ClassHierarchy",
         "EpochSeed",
@@ -195,6 +196,7 @@ PUBLIC = {
         "IndexedDataset",
         "KernelUsageConv2d",
         "KernelUsageLinear",
+        "LitAffinity",
         "LitCamClassifier",
         "LitTwoBranch",
         "MultiLevelNetwork",

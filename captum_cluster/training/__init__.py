@@ -1,4 +1,4 @@
-"""What is trained: classifiers that pool maps, regularised heads, class groups; and how.
+"""What is trained: classifiers that pool maps, heads, class groups, affinities; and how.
 
 The names that need Lightning (the extra "train") are imported when they are used.
 """
@@ -14,6 +14,7 @@ from captum_cluster.functional.training import (
     orthogonality_loss,
     sub_category_loss,
 )
+from captum_cluster.training.affinity import AffinityNet
 from captum_cluster.training.augmentation import Augmentation
 from captum_cluster.training.class_hierarchy import ClassHierarchy
 from captum_cluster.training.gap_classifier import GapClassifier, gap_classifier
@@ -32,11 +33,17 @@ if TYPE_CHECKING:
         SubCategoryDiscovery,
         add_sub_category_head,
     )
-    from captum_cluster.training.modules import LitCamClassifier, LitTwoBranch, SceneData
+    from captum_cluster.training.modules import (
+        LitAffinity,
+        LitCamClassifier,
+        LitTwoBranch,
+        SceneData,
+    )
 
 _NEED_LIGHTNING = {
     "EpochSeed": "callbacks",
     "HeadFirst": "callbacks",
+    "LitAffinity": "modules",
     "LitCamClassifier": "modules",
     "LitTwoBranch": "modules",
     "RestoreBest": "callbacks",
@@ -47,6 +54,7 @@ _NEED_LIGHTNING = {
 
 __all__ = [
     "PRESETS",
+    "AffinityNet",
     "Augmentation",
     "ClassHierarchy",
     "EpochSeed",
@@ -55,6 +63,7 @@ __all__ = [
     "IndexedDataset",
     "KernelUsageConv2d",
     "KernelUsageLinear",
+    "LitAffinity",
     "LitCamClassifier",
     "LitTwoBranch",
     "MultiLevelNetwork",

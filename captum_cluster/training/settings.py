@@ -27,8 +27,9 @@ class TrainingSettings:
     schedule begin anew for the head and the last ``top_share`` of the body's layers.
 
     ``LitCamClassifier`` and ``LitTwoBranch`` do what the settings from ``optimizer`` to
-    ``threshold`` and from ``head_epochs`` to ``restore_best`` say. The others belong elsewhere, and
-    have no effect unless they are given there, as ``captum-cluster train`` does: ``epochs`` to the
+    ``threshold`` and from ``head_epochs`` to ``restore_best`` say; so does ``LitAffinity``, which
+    refuses to train a part first or alone. The others belong elsewhere, and have no effect unless
+    they are given there, as ``captum-cluster train`` does: ``epochs`` to the
     ``Trainer`` (``max_epochs``); ``batch_size`` and ``augmentation`` to ``SceneData``;
     ``image_size`` and ``crop`` to its ``Preparation``; ``dropout`` and ``head_bias`` (``bias``) to
     ``gap_classifier``.

@@ -1,7 +1,8 @@
 """Lightning's modules: what is trained, and with which data."""
 
+from captum_cluster.training.modules.affinity import LitAffinity
 from captum_cluster.training.modules.classifier import LitCamClassifier
 from captum_cluster.training.modules.scene_data import SceneData
 from captum_cluster.training.modules.two_branch import LitTwoBranch
 
-__all__ = ["LitCamClassifier", "LitTwoBranch", "SceneData"]
+__all__ = ["LitAffinity", "LitCamClassifier", "LitTwoBranch", "SceneData"]
