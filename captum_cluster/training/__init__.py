@@ -1,4 +1,4 @@
-"""What is trained: classifiers that pool maps, regularised heads, class groups; and how.
+"""What is trained: classifiers that pool maps, heads, class groups, affinities; and how.
 
 The names that need Lightning (the extra "train") are imported when they are used.
 """
@@ -14,6 +14,7 @@ from captum_cluster.functional.training import (
     orthogonality_loss,
     sub_category_loss,
 )
+from captum_cluster.training.affinity import AffinityNet
 from captum_cluster.training.augmentation import Augmentation
 from captum_cluster.training.class_hierarchy import ClassHierarchy
 from captum_cluster.training.gap_classifier import GapClassifier, gap_classifier
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         add_sub_category_head,
     )
     from captum_cluster.training.modules import (
+        LitAffinity,
         LitCamClassifier,
         LitSegmentation,
         LitTwoBranch,
@@ -46,6 +48,7 @@ _NEED_LIGHTNING = {
     "EpochSeed": "callbacks",
     "FixedStatistics": "callbacks",
     "HeadFirst": "callbacks",
+    "LitAffinity": "modules",
     "LitCamClassifier": "modules",
     "LitSegmentation": "modules",
     "LitTwoBranch": "modules",
@@ -58,6 +61,7 @@ _NEED_LIGHTNING = {
 
 __all__ = [
     "PRESETS",
+    "AffinityNet",
     "Augmentation",
     "ClassHierarchy",
     "EpochSeed",
@@ -67,6 +71,7 @@ __all__ = [
     "IndexedDataset",
     "KernelUsageConv2d",
     "KernelUsageLinear",
+    "LitAffinity",
     "LitCamClassifier",
     "LitSegmentation",
     "LitTwoBranch",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,8 @@ from torchvision import models
 
 from captum_cluster._checks import describe, expected
 from captum_cluster.hooks import modes_kept
+
+Seen = TypeVar("Seen")
 
 # Networks whose convolutional part is one module, and its name.
 _ONE_MODULE: dict[type[nn.Module], str] = {
@@ -124,11 +128,51 @@ def count_channels(body: nn.Module) -> int:
         >>> count_channels(nn.Conv2d(1, 8, 3))
         8
     """
-    maps = _maps_of_black(body)
+    maps: object = seen_in_black(body, body, "backbone")
     if not isinstance(maps, Tensor) or maps.ndim != 4 or not maps.is_floating_point():
         got = describe(maps)
         raise ValueError(expected("backbone", "a module that gives maps (N,C,h,w)", got))
     return maps.shape[1]
+
+
+def seen_in_black(model: nn.Module, look: Callable[[Tensor], Seen], name: str) -> Seen:
+    """Return what a function of a black image makes of one that a model takes.
+
+    Of 64 pixels, or of 224 if that is too small. The model runs in evaluation mode, without
+    gradients, and is left as it was.
+
+    Args:
+        model: From images (N,c,H,W). The number of colours c is that of its first convolution, else
+            3.
+        look: Calls the model.
+        name: The model's, for the message.
+
+    Raises:
+        ValueError: It takes neither.
+
+    Example:
+        >>> net = nn.Conv2d(3, 8, 100)
+        >>> seen_in_black(net, lambda image: net(image).shape, "net")
+        torch.Size([1, 8, 125, 125])
+    """
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
+    colours = next((module.in_channels for module in convolutions), 3)
+    with modes_kept(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        model.eval()
+        try:
+            return look(like.new_zeros(1, colours, 64, 64))
+        except (RuntimeError, ValueError, TypeError):  # too small, or no such module
+            return _seen_in_large(look, like.new_zeros(1, colours, 224, 224), name)
+
+
+def _seen_in_large(look: Callable[[Tensor], Seen], image: Tensor, name: str) -> Seen:
+    try:
+        return look(image)
+    except (RuntimeError, ValueError, TypeError) as error:
+        what = "a module that gives maps (N,C,h,w) of images of 64 or 224 pixels"
+        reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+        raise ValueError(expected(name, what, f"an error ({reason})")) from error
 
 
 def _parts_in_a_row(model: nn.Module) -> nn.Sequential:
@@ -150,25 +194,3 @@ def _finished(model: nn.Module, parts: list[tuple[str, nn.Module]]) -> nn.Sequen
     if isinstance(model, models.DenseNet):
         parts = [*parts, ("relu", nn.ReLU())]
     return nn.Sequential(OrderedDict(parts))
-
-
-def _maps_of_black(body: nn.Module) -> object:
-    """Return what a module gives for a black image of 64 pixels, or of 224 if that is too small."""
-    like = next((p for p in body.parameters() if p.is_floating_point()), torch.empty(0))
-    convolutions = (module for module in body.modules() if isinstance(module, nn.Conv2d))
-    colours = next((module.in_channels for module in convolutions), 3)
-    with modes_kept(body), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        body.eval()
-        try:
-            return body(like.new_zeros(1, colours, 64, 64))
-        except (RuntimeError, ValueError, TypeError):  # too small, or no such module
-            return _maps_of_large(body, like.new_zeros(1, colours, 224, 224))
-
-
-def _maps_of_large(body: nn.Module, image: Tensor) -> object:
-    try:
-        return body(image)
-    except (RuntimeError, ValueError, TypeError) as error:
-        what = "a module that gives maps (N,C,h,w) of images of 64 or 224 pixels"
-        reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
-        raise ValueError(expected("backbone", what, f"an error ({reason})")) from error

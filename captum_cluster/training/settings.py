@@ -28,10 +28,11 @@ class TrainingSettings:
 
     ``LitCamClassifier``, ``LitTwoBranch`` and ``LitSegmentation`` do what the settings from
     ``optimizer`` to ``threshold``, from ``head_epochs`` to ``restore_best`` and
-    ``fixed_statistics`` say. The others belong elsewhere, and have no effect unless they are given
-    there, as ``captum-cluster train`` does: ``epochs`` to the ``Trainer`` (``max_epochs``);
-    ``batch_size`` and ``augmentation`` to ``SceneData`` or ``MaskData``; ``image_size`` and
-    ``crop`` to its ``Preparation``; ``dropout`` and ``head_bias`` (``bias``) to
+    ``fixed_statistics`` say; so does ``LitAffinity``, which refuses to train a part first or alone.
+    The others belong elsewhere, and have no effect unless they are given there, as
+    ``captum-cluster train`` does: ``epochs`` to the ``Trainer`` (``max_epochs``); ``batch_size``
+    and ``augmentation`` to ``SceneData`` or ``MaskData``; ``image_size`` and ``crop`` to its
+    ``Preparation``; ``dropout`` and ``head_bias`` (``bias``) to
     ``gap_classifier``.
 
     Args:

@@ -27,6 +27,23 @@ def walk(scores, features, *, radius, power, log_steps):
     return np.stack([(steps @ one.ravel()).reshape(one.shape) for one in scores])
 
 
+def affinity_loss(features, labels, radius, ignored=255):
+    """The three means of AffinityNet's loss, and the loss, pair by pair: (N,D,h,w) and (N,h,w)."""
+    costs = {"background": [], "foreground": [], "negative": []}
+    for image, mask in zip(features, labels, strict=True):
+        found, flat = affinities(image, radius), mask.ravel()
+        for i, j in itertools.combinations(range(len(flat)), 2):
+            if ignored in (flat[i], flat[j]) or found[i, j] == 0:
+                continue
+            if flat[i] != flat[j]:
+                costs["negative"].append(-math.log(max(1 - found[i, j], 1e-12)))
+            else:
+                name = "background" if flat[i] == 0 else "foreground"
+                costs[name].append(-math.log(found[i, j]))
+    means = [sum(values) / len(values) if values else 0.0 for values in costs.values()]
+    return means, means[0] / 4 + means[1] / 4 + means[2] / 2
+
+
 def gaussian(points):
     """``exp(-|f_i - f_j|^2 / 2)`` of all pairs of points (P,d)."""
     return np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=-1) / 2)

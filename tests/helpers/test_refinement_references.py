@@ -19,6 +19,15 @@ def test_a_walk_of_two_steps():
     np.testing.assert_allclose(found, [[[0.5, 0.5]]])
 
 
+def test_the_loss_of_four_pixels():
+    features, labels = np.array([[[[0.0, 1.0, 3.0, 9.0]]]]), np.array([[[0, 0, 2, 255]]])
+    means, loss = ref.affinity_loss(features, labels, radius=2)
+    far = -np.log(1 - np.exp(-2.0))
+    assert means == pytest.approx([1.0, 0.0, far])
+    assert loss == pytest.approx(1 / 4 + far / 2)
+    assert ref.affinity_loss(features, np.full((1, 1, 4), 2), 2)[0] == pytest.approx([0, 3, 0])
+
+
 def test_a_point_of_one_dimension_lies_between_two_corners():
     # One unit is 2 * sqrt(2 / 3) / sqrt(2) = 1.1547 steps along (1, -1).
     corners, shares = ref.simplex(np.array([0.5]))

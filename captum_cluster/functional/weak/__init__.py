@@ -1,4 +1,4 @@
-"""The maths after the maps: scores, random walks, the connected CRF, boxes, peaks, formats."""
+"""The maths after the maps: scores, affinities, walks, the connected CRF, boxes, peaks, formats."""
 
 from captum_cluster.functional.weak.affinity import (
     pair_affinities,
@@ -6,6 +6,13 @@ from captum_cluster.functional.weak.affinity import (
     pixel_pairs,
     random_walk,
     transition,
+)
+from captum_cluster.functional.weak.affinity_loss import (
+    PairSets,
+    affinity_labels,
+    affinity_loss,
+    affinity_terms,
+    labels_on_grid,
 )
 from captum_cluster.functional.weak.boxes import (
     contains_pixel,
@@ -38,8 +45,12 @@ from captum_cluster.functional.weak.scores import (
 )
 
 __all__ = [
+    "PairSets",
     "PermutohedralLattice",
     "Regions",
+    "affinity_labels",
+    "affinity_loss",
+    "affinity_terms",
     "background_scores",
     "confident_labels",
     "contains_pixel",
@@ -50,6 +61,7 @@ __all__ = [
     "group_regions",
     "image_features",
     "joined_features",
+    "labels_on_grid",
     "layer_features",
     "normalized_filter",
     "on_grid",
