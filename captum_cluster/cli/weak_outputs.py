@@ -186,6 +186,8 @@ def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
     for name in _LISTS:
         if name in given:
             given[name] = _listed(name, given[name])
+    if len(given.get("layer", "")) == 1:
+        given["layer"] = given["layer"][0]
     if "scales" in given:
         given["scales"] = _numbers(given["scales"])
     if options.config is not None:

@@ -18,15 +18,11 @@ from captum_cluster.evaluation.config_file import FileConfig
 from captum_cluster.evaluation.output import check_directory
 from captum_cluster.evaluation.running.entries import MethodLike, method_entries
 from captum_cluster.evaluation.running.map_making import EXPLAINED, PROBABILITIES
+from captum_cluster.evaluation.weak_outputs.label_boxes import BOXES, check_boxes
 from captum_cluster.evaluation.weak_outputs.label_masks import MaskSettings
 from captum_cluster.evaluation.weak_outputs.masks import FORMATS, MaskRun, make_masks
 from captum_cluster.evaluation.weak_outputs.opening import open_run
-from captum_cluster.evaluation.weak_outputs.proposals import (
-    BOXES,
-    ProposalRun,
-    check_boxes,
-    make_proposals,
-)
+from captum_cluster.evaluation.weak_outputs.proposals import ProposalRun, make_proposals
 from captum_cluster.weak import RandomWalk
 from captum_cluster.weak.pseudo_masks import Step
 
@@ -65,7 +61,7 @@ class OutputConfig(FileConfig):
 
     needed: ClassVar[str | None] = None
 
-    paths: Sequence[str] = ()
+    paths: Sequence[str] = field(default_factory=list)
     data: str | None = None
     network: str | None = None
     network_name: str = "network"
@@ -110,9 +106,7 @@ class OutputConfig(FileConfig):
         opened = open_run(self)
         return {
             "model": opened.model,
-            "layer": self.layer
-            if self.layer is None or isinstance(self.layer, str)
-            else [*self.layer],
+            "layer": self.layer,
             "images": opened.images,
             "method": self.entry(),
             "labels": self.labels,
@@ -152,7 +146,7 @@ layer=0.5)]
     background: float | None = None
     power: float | None = None
     uncertain: float | None = None
-    refine: Sequence[str] = field(default=())
+    refine: Sequence[str] = field(default_factory=list)
     stride: int | None = None
     walk_features: str = "none"
     format: str = "png"

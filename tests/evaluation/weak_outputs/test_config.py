@@ -1,0 +1,172 @@
+"""Configurations: what they name, what they refuse, and that they survive their file."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from captum_cluster.data import Preparation
+from captum_cluster.evaluation import MasksConfig, ProposalsConfig, read_masks
+from captum_cluster.evaluation.recipes import sources
+from captum_cluster.evaluation.weak_outputs import opening
+from captum_cluster.evaluation.weak_outputs.opening import chosen_device, open_run
+from captum_cluster.weak import RandomWalk
+from tests.evaluation.weak_outputs.tiny import loaded, pictures
+from tests.evaluation.weak_outputs.trained import SCENES, TEST, WATCHING, trained
+from tests.helpers.trees import write_picture
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Few digit scenes watch, and a small network stands for torchvision's."""
+    monkeypatch.setattr(sources, "WATCHING_SCENES", WATCHING)
+    monkeypatch.setattr(opening, "load_model", lambda name, weights: loaded())
+
+
+def test_a_configuration_survives_its_file(tmp_path):
+    config = MasksConfig(
+        paths=["a", "b"], method={"method": "cluster-cam", "options": {"n_clusters": 2}},
+        scales=[0.5, 1.0], refine=["random-walk", "crf"], stride=4, power=16.0, labels="top",
+    )  # fmt: skip
+    config.save(tmp_path)
+    again = MasksConfig.load(tmp_path / "config.yaml")
+    assert again == config
+    assert again.steps() == [RandomWalk(stride=4), "crf"]
+    assert again.entry()["scales"] == [0.5, 1.0]
+    ProposalsConfig(data="digit-scenes:3").save(tmp_path / "p")
+    assert ProposalsConfig.load(tmp_path / "p" / "config.yaml").data == "digit-scenes:3"
+
+
+WRONG = {
+    "no images": ({"paths": []}, "the images to be given: as paths, as data, or as those"),
+    "both": ({"data": "digit-scenes:3"}, "the images to be given as paths or as data, but got bo"),
+    "part": ({"part": "test"}, "part to be left out where paths or data are given"),
+    "part of none": ({"paths": [], "network": "n", "part": "val"}, "part to be one of 'train', 't"),
+    "network name": ({"network_name": "baseline"}, "network_name to be given with network alone"),
+    "two models": ({"network": "n", "model": "resnet18"}, "model to be left out where network is"),
+    "weights": ({"network": "n", "weights": "w.pt"}, "weights to be left out where network is"),
+    "labels": ({"labels": "truth"}, "labels to be 'predicted' or 'top' for pictures whose labels"),
+    "labels of none": ({"labels": "best"}, "labels to be one of 'truth', 'predicted', 'top'"),
+    "probability": ({"probability": "p"}, "probability to be one of 'probability', 'sigmoid'"),
+    "method": ({"method": "camm"}, "method to be one of"),
+    "scales": ({"scales": [0]}, "scale"),
+    "size": ({"size": 0}, "size to be an integer of at least 1, but got 0"),
+    "limit": ({"limit": 0}, "limit to be an integer of at least 1, but got 0"),
+    "two backgrounds": ({"background": 0.2, "power": 4}, "background to be given without power"),
+    "background": ({"background": 1.5}, "background to be a number from 0 to 1, but got 1.5"),
+    "stride": ({"stride": 4}, "stride to be given with refine='random-walk' alone, but got 4"),
+    "no stride": ({"stride": 0, "refine": ["random-walk"]}, "stride to be an integer of at least"),
+    "refine": ({"refine": ["walk"]}, "refine to be 'random-walk' or 'crf', or objects"),
+    "format": ({"format": "npy"}, "format to be one of 'png', 'coco', but got 'npy'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_values(name):
+    options, message = WRONG[name]
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 the message is looked at below
+        MasksConfig(**{"paths": ["a"], **options})
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"paths": "a"}, "paths to be a list of files and folders, but got 'a'"),
+        ({"data": 3}, "data to be text, but got 3"),
+        ({"paths": ["a"], "device": None}, "device to be text, but got None"),
+        ({"paths": ["a"], "flip": 1}, "flip to be True or False, but got 1"),
+        ({"paths": ["a"], "strict": "no"}, "strict to be True or False"),
+        ({"paths": ["a"], "refine": "crf"}, "refine to be a list of names, but got 'crf'"),
+        ({"paths": ["a"], "method": 3}, "method to be the name of a method, but got 3"),
+    ],
+)
+def test_values_of_a_wrong_type(options, message):
+    with pytest.raises(TypeError) as raised:
+        MasksConfig(**options)
+    assert message in str(raised.value)
+
+
+def test_wrong_values_of_proposals():
+    with pytest.raises(ValueError, match="boxes to be one of 'selective-search', 'component'"):
+        ProposalsConfig(paths=["a"], boxes="edge")
+    with pytest.raises(ValueError, match="format to be one of 'coco', but got 'png'"):
+        ProposalsConfig(paths=["a"], format="png")
+    with pytest.raises(ValueError, match="made of paths, data, network.*the unknown key 'power'"):
+        ProposalsConfig.from_mapping({"paths": ["a"], "power": 4})
+
+
+def test_devices(monkeypatch):
+    assert chosen_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert chosen_device("auto") == torch.device("cpu")
+    with pytest.raises(ValueError, match="device to be 'auto', 'cpu' or another one that is here"):
+        chosen_device("gpu")
+
+
+# What is opened
+
+
+def test_a_torchvision_model_sees_whole_pictures_of_its_size(tmp_path):
+    opened = open_run(MasksConfig(paths=[str(pictures(tmp_path))]))
+    assert (opened.preparation.mode, opened.preparation.size) == ("squash", 32)
+    assert (opened.probability, len(opened.classes)) == ("probability", 5)
+    larger = open_run(MasksConfig(paths=[str(tmp_path)], size=64))
+    assert larger.preparation == dataclasses.replace(opened.preparation, size=64)
+
+
+def test_the_images_of_a_training_are_those_it_was_trained_with(tmp_path):
+    network = str(trained(tmp_path / "net", seed=3))
+    opened = open_run(MasksConfig(network=network))
+    names = [scene.name for scene in opened.images]
+    assert names[:SCENES] == [f"train-3-{number}" for number in range(SCENES)]
+    assert names[SCENES:] == [f"train-{2**32}-{number}" for number in range(WATCHING)]
+    assert all(scene.masks is not None for scene in opened.images)
+    assert opened.probability == "sigmoid"
+    assert opened.classes == [str(digit) for digit in range(10)]
+    test = open_run(MasksConfig(network=network, part="test", network_name="baseline"))
+    assert [scene.name for scene in test.images] == [f"test-12-{n}" for n in range(TEST)]
+
+
+def test_a_training_on_pictures_of_one_label(tmp_path):
+    for number in range(20):
+        write_picture(tmp_path / f"data/{'ab'[number % 2]}/{number:02}.png", (12, 9), seed=number)
+    network = trained(
+        tmp_path / "net", f"folder:{tmp_path / 'data'}", 2, backbone="squeezenet1_1",
+        weights="none", size=64,
+    )  # fmt: skip
+    opened = open_run(MasksConfig(network=str(network)))
+    assert opened.probability == "probability"
+    assert opened.preparation == Preparation(64, mode="squash", resize=64)
+    assert opened.classes == ["a", "b"]
+    run = MasksConfig(network=str(network), method="cam", limit=2).run(tmp_path / "out")
+    assert (run.images, run.mean_iou) == (2, None)
+    assert read_masks(tmp_path / "out").classes == ["a", "b"]
+    other = MasksConfig(network=str(network), paths=[str(tmp_path / "data/a/00.png")])
+    assert other.run(tmp_path / "other", progress=False).images == 1
+
+
+def test_masks_of_a_training(tmp_path):
+    network = str(trained(tmp_path / "net"))
+    config = MasksConfig(network=network, method="cam", refine=["random-walk"], stride=2)
+    run = config.run(tmp_path / "out", progress=False)
+    assert run.images == SCENES + WATCHING
+    assert 0 < run.mean_iou < 1
+    found = read_masks(tmp_path / "out")
+    assert found.config == config
+    assert tuple(found.mask_of("train-0-1").shape) == (64, 64)
+
+
+def test_proposals_of_a_training(tmp_path):
+    config = ProposalsConfig(
+        network=str(trained(tmp_path / "net")), part="test", method="cam", boxes="component"
+    )
+    run = config.run(tmp_path / "out", progress=False)
+    assert run.images == TEST
+    assert 0 <= run.corloc <= 1
+    assert ProposalsConfig.load(tmp_path / "out" / "config.yaml") == config
+
+
+def test_no_training(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"network to be the directory of a training \(cap"):
+        open_run(MasksConfig(network=str(tmp_path)))
