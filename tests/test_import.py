@@ -192,6 +192,7 @@ PUBLIC = {
         "Augmentation",
         "ClassHierarchy",
         "EpochSeed",
+        "FixedStatistics",
         "GapClassifier",
         "HeadFirst",
         "IndexedDataset",
