@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy import stats
 
 from captum_cluster.evaluation.recipes.config import TrainingConfig
@@ -38,13 +37,13 @@ from captum_cluster.evaluation.recipes.course import Course
 from captum_cluster.evaluation.recipes.judging import Judged, called, judge
 from captum_cluster.evaluation.recipes.networks import Builder
 from captum_cluster.evaluation.recipes.recipes import RECIPES
-from captum_cluster.evaluation.recipes.rounds import ASSIGNMENTS
 from captum_cluster.evaluation.recipes.scores import classifier_scores
-from captum_cluster.evaluation.recipes.sources import Sources, open_sources
+from captum_cluster.evaluation.recipes.sources import open_sources
 from captum_cluster.evaluation.recipes.training_run import chosen_settings
 from captum_cluster.evaluation.recipes.workshop import Outcome, Workshop
 from captum_cluster.training import MultiLevelNetwork
 from tests.benchmarks.frozen import keep_frozen
+from tests.benchmarks.trained import branch_likeness, context_told, coverage
 
 LEVELS = [6, 4, 2]
 MAP_METRICS = [
@@ -61,7 +60,14 @@ Found = dict[tuple[str, str], dict[str, float]]
 """Of each network and method, and each value: what each seed's file has."""
 
 
-def run(seed: int, output: Path, compare: list[str], counts: list[int], **options: Any) -> None:
+def run(
+    seed: int,
+    output: Path,
+    compare: list[str],
+    counts: list[int],
+    head_lr_factor: float | None = None,
+    **options: Any,
+) -> None:
     """Train and judge the networks of one seed."""
     folder = output / f"seed-{seed}"
     options = {"seed": seed, **options}
@@ -73,7 +79,7 @@ def run(seed: int, output: Path, compare: list[str], counts: list[int], **option
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(shared, target)
         config = TrainingConfig(recipe, **{**options, **own})
-        return RECIPES[recipe](_workshop(config, folder / name))
+        return RECIPES[recipe](_workshop(config, folder / name, head_lr_factor))
 
     plain = outcome("baseline", "baseline")
     judged = [replace(plain.judged[0], methods=("cam",))]
@@ -98,67 +104,21 @@ def run(seed: int, output: Path, compare: list[str], counts: list[int], **option
         for one in judged
     }
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+    covered = {called(one.name, one.methods[0]): coverage(one, sources) for one in judged}
+    (folder / "coverage.json").write_text(json.dumps(covered, indent=2) + "\n")
     branched = {
-        one.name: _overlap(one.network, sources) for one in judged if "branches" in one.name
+        one.name: branch_likeness(one.network, sources) for one in judged if "branches" in one.name
     }
     (folder / "branches.json").write_text(json.dumps(branched, indent=2) + "\n")
     if "rounds" in compare and sources.several:
-        context = {f"K {count}": _context(folder / f"k-{count}", sources) for count in counts}
-        (folder / "context.json").write_text(json.dumps(context, indent=2) + "\n")
+        told = {f"K {count}": context_told(folder / f"k-{count}", sources) for count in counts}
+        (folder / "context.json").write_text(json.dumps(told, indent=2) + "\n")
 
 
-@torch.no_grad()
-def _overlap(network: Any, sources: Sources) -> dict[str, float]:
-    """Return how alike the branches of a network are on the first 100 test images.
-
-    The cosine of the branches' rectified features, channel by channel, which the orthogonal
-    constraint is about; and the correlation of the rectified CAMs of their present labels.
-    """
-    numbers = range(min(100, len(sources.test)))
-    scenes = [sources.preparation.prepare(sources.test[number]) for number in numbers]
-    images = torch.stack([sources.preparation.normalize(scene.image) for scene in scenes])
-    present = torch.stack([scene.labels for scene in scenes])
-    maps = [maps.relu() for _, maps in network.forward_branches(images)]
-    cams = []
-    for branch, one in zip(network.branches, maps, strict=True):
-        every = torch.einsum("lc,nchw->nlhw", branch.parent_head.weight, one).relu()
-        cams.append(every[present].flatten(1))
-    centred = [cam - cam.mean(dim=1, keepdim=True) for cam in cams]
-    features = F.cosine_similarity(*(one.flatten(2) for one in maps), dim=2)
-    return {
-        "feature cosine": float(features.mean()),
-        "CAM correlation": float(F.cosine_similarity(*centred, dim=1).mean()),
-    }
-
-
-def _context(folder: Path, sources: Sources) -> dict[str, float]:
-    """Return how much of an image's other labels its sub-category tells, and how much by chance.
-
-    The share of their variance among a label's images that lies between its sub-categories, the
-    mean over the labels; and the same with the sub-categories dealt out at random.
-    """
-    assignments = np.load(folder / "training" / ASSIGNMENTS)["assignments"]
-    labels = np.zeros(assignments.shape)
-    for index in range(len(labels)):
-        labels[index, sources.train.labels_of(index)] = 1
-    random = np.random.default_rng(0)
-    found: dict[str, list[float]] = {"context": [], "by-chance": []}
-    for label, column in enumerate(assignments.T):
-        others, here = np.delete(labels, label, axis=1)[column >= 0], column[column >= 0]
-        found["context"].append(_between(others, here))
-        found["by-chance"].append(_between(others, random.permutation(here)))
-    return {name: float(np.mean(values)) for name, values in found.items()}
-
-
-def _between(values: Any, groups: Any) -> float:
-    """Return the share of the variance of values (M,D) that lies between groups (M,)."""
-    parts = [values[groups == group] for group in np.unique(groups)]
-    within = sum(((part - part.mean(axis=0)) ** 2).sum() for part in parts)
-    return float(1 - within / ((values - values.mean(axis=0)) ** 2).sum())
-
-
-def _workshop(config: TrainingConfig, folder: Path) -> Workshop:
+def _workshop(config: TrainingConfig, folder: Path, head_lr_factor: float | None) -> Workshop:
     settings = chosen_settings(config)
+    if head_lr_factor is not None:
+        settings = replace(settings, head_lr_factor=head_lr_factor)
     sources = open_sources(
         config.data, seed=config.seed, limit=config.limit, test_limit=config.test_limit
     )
@@ -212,6 +172,7 @@ def table(output: Path) -> None:
         _print(part, found, shown)
     for part, name in (
         ("classification", "scores"),
+        ("what the maps cover, and at which share of their maximum", "coverage"),
         ("other labels told by the sub-categories", "context"),
         ("how alike the branches are", "branches"),
     ):
@@ -273,11 +234,12 @@ def main() -> None:
     parser.add_argument("--weights", help="of a torchvision backbone")
     parser.add_argument("--epochs", type=int, help="of each network")
     parser.add_argument("--limit", type=int, help="training images")
+    parser.add_argument("--head-lr-factor", type=float, help="times the learning rate, of heads")
     options = parser.parse_args()
     if options.what == "table":
         table(options.output)
         return
-    names = ("data", "weights", "epochs", "limit", "test_limit")
+    names = ("data", "weights", "epochs", "limit", "test_limit", "head_lr_factor")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for seed in options.seeds:
         run(seed, options.output, options.compare, options.counts, **given)
