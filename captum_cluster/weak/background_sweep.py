@@ -180,12 +180,12 @@ def _counts(
     classes = case.n_labels + 1
     counts = [
         confusion(found[None].to(truth.device), truth, known, classes)
-        for found in _found(case, levels, steps)
+        for found in swept_masks(case, levels, steps)
     ]
     return {name: torch.stack([count[name] for count in counts]) for name in counts[0]}
 
 
-def _found(
+def swept_masks(
     case: Case, levels: Sequence[Background], steps: Sequence[Refinement]
 ) -> Iterator[Tensor]:
     """Yield the mask (H,W) with each background."""

@@ -27,14 +27,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from captum_cluster.data import Preparation, Scene, open_dataset
+from captum_cluster.data import DigitScenes, Preparation, Scene, open_dataset
 from captum_cluster.evaluation.layers import find_layers
 from captum_cluster.evaluation.recipes import TrainingConfig, load_network
-from captum_cluster.evaluation.recipes.sources import open_sources
+from captum_cluster.evaluation.recipes.sources import LARGEST_SEED, open_sources
 from captum_cluster.evaluation.registry import run_method
 from captum_cluster.functional.metrics import mean_iou_compute
 from captum_cluster.functional.metrics.regions import intersection_over_union
-from captum_cluster.weak import DenseCRF, RandomWalk, background_counts, pseudo_masks
+from captum_cluster.weak import DenseCRF, RandomWalk, background_counts
+from captum_cluster.weak.background_sweep import swept_masks
+from captum_cluster.weak.cases import cases
+from captum_cluster.weak.pseudo_masks import Background
 from tests.helpers.realdata import data_folder, load_resnet18
 
 BACKGROUNDS = [
@@ -110,27 +113,30 @@ def mean_iou(images: Sequence[Mapped], levels: Sequence[Level], refine: list[Any
 
 def _counts(one: Mapped, refine: list[Any], tried: dict[str, Any]) -> dict[str, Any]:
     scene = one.scene
+    assert scene.masks is not None
     parts = (scene.image[None], one.maps[None], scene.labels[None], scene.label_map()[None])
     return background_counts(*parts, refine=refine, **tried)
 
 
 def thing_iou(images: Sequence[Mapped], levels: Sequence[Level], refine: list[Any]) -> list[float]:
     """Return the mean IoU of masks with the annotated thing that each overlaps most."""
-    return [sum(_overlap(one, refine, level) for one in images) / len(images) for level in levels]
+    overlaps = [_overlaps(one, levels, refine) for one in images]
+    return torch.tensor(overlaps, dtype=torch.float64).mean(dim=0).tolist()  # type: ignore[no-any-return]
 
 
-def _overlap(one: Mapped, refine: list[Any], level: Level) -> float:
+def _overlaps(one: Mapped, levels: Sequence[Level], refine: list[Any]) -> list[float]:
     present = torch.ones(1, len(one.maps), dtype=torch.bool)
-    masks = pseudo_masks(one.scene.image[None], one.maps[None], present, refine=refine, **level)
+    backgrounds = [Background(level.get("background", 0.0), level.get("power")) for level in levels]
+    (case,) = cases(one.scene.image[None], one.maps[None], present)
     things = one.scene.things()
-    marked = (masks.labels[0] > 0).expand_as(things)
-    return float(intersection_over_union(marked, things).max())
+    masks = swept_masks(case, backgrounds, refine)
+    return [float(intersection_over_union((m > 0).expand_as(things), things).max()) for m in masks]
 
 
 def digits(trained: Path, chosen: int, held: int) -> None:
     config = TrainingConfig.load(trained / "config.yaml")
     sources = open_sources(config.data, seed=config.seed, test_limit=held)
-    watching = [sources.watching[number] for number in range(chosen)]
+    watching = list(DigitScenes(chosen, seed=LARGEST_SEED + 1))  # no training learns from these
     test = [sources.test[number] for number in range(held)]
     baseline, network = (load_network(trained, name) for name in ("baseline", "network"))
     methods = {
@@ -147,7 +153,7 @@ def digits(trained: Path, chosen: int, held: int) -> None:
     }
     walks = [
         RandomWalk(stride=2, colour=colour, log_steps=steps)
-        for colour, steps in itertools.product((10.0, 30.0, 80.0), (2, 4, 6, 8))
+        for colour, steps in itertools.product((3.0, 10.0, 30.0), (4, 8, 10, 12))
     ]
     crfs = [
         DenseCRF(gaussian=(1.0, 3.0), bilateral=(width, colour, weight))
