@@ -18,8 +18,8 @@ from captum_cluster.evaluation.models import load_model
 from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
 from captum_cluster.evaluation.recipes.networks import load_network
 from captum_cluster.evaluation.recipes.parts import Joined
-from captum_cluster.evaluation.recipes.run_settings import chosen_settings
-from captum_cluster.evaluation.recipes.sources import Sources, open_sources
+from captum_cluster.evaluation.recipes.run_settings import chosen_settings, chosen_sources
+from captum_cluster.evaluation.recipes.sources import Sources
 from captum_cluster.evaluation.runner import squashed
 from captum_cluster.evaluation.weak_outputs.images import Pictures, with_places
 
@@ -81,15 +81,7 @@ def training_sources(directory: Path) -> Sources:
         what = "the directory of a training (captum-cluster train)"
         raise FileNotFoundError(expected("network", what, repr(str(directory))))
     config = TrainingConfig.load(path)
-    settings = chosen_settings(config)
-    return open_sources(
-        config.data,
-        seed=config.seed,
-        size=config.size or settings.image_size,
-        crop=settings.crop,
-        limit=config.limit,
-        test_limit=config.test_limit,
-    )
+    return chosen_sources(config, chosen_settings(config))
 
 
 def chosen_device(name: str) -> torch.device:
