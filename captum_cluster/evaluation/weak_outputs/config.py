@@ -185,7 +185,7 @@ layer=0.5)]
         )
 
     def run(self, output: str | os.PathLike[str], *, progress: bool = True) -> MaskRun:
-        """Make the masks; the configuration is written beside them when they are done.
+        """Make the masks; the configuration is written beside them at the start.
 
         Raises:
             ValueError: As ``make_masks``, ``open_dataset``, ``load_model`` and ``load_network``.
@@ -193,9 +193,7 @@ layer=0.5)]
         """
         directory = check_directory(output)
         task = TASKS[self.format](self.explaining(), directory, self.settings())
-        found = work_through(task, progress=progress)
-        self.save(directory)
-        return found
+        return work_through(task, progress=progress, config=self)
 
 
 @dataclass(frozen=True)
@@ -232,7 +230,7 @@ class ProposalsConfig(OutputConfig):
         return BoxSettings(self.boxes, self.without_maps, self.threshold, self.longest)
 
     def run(self, output: str | os.PathLike[str], *, progress: bool = True) -> ProposalRun:
-        """Make the proposals; the configuration is written beside them when they are done.
+        """Make the proposals; the configuration is written beside them at the start.
 
         Raises:
             ValueError: As ``make_proposals``, ``open_dataset``, ``load_model``, ``load_network``.
@@ -240,9 +238,7 @@ class ProposalsConfig(OutputConfig):
         """
         directory = check_directory(output)
         task = BoxTask(self.explaining(), directory, self.settings())
-        found = work_through(task, progress=progress)
-        self.save(directory)
-        return found
+        return work_through(task, progress=progress, config=self)
 
 
 def _check_images(config: OutputConfig) -> None:

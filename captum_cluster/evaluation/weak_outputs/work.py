@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from captum_cluster._checks import expected
 from captum_cluster.data import PictureFile, Scene
+from captum_cluster.evaluation.config_file import FileConfig
 from captum_cluster.evaluation.running.fingerprint import enter
 from captum_cluster.evaluation.running.map_making import MODEL, LabelsError, MapMaker, Seen
 from captum_cluster.evaluation.running.records import Records, read_records
@@ -201,10 +202,16 @@ def decoded(encoded: Any) -> Tensor:
     return found
 
 
-def work_through(task: Task[Made], *, progress: bool) -> Made:
+def work_through(task: Task[Made], *, progress: bool, config: FileConfig | None = None) -> Made:
     """Do a task with all images of its run that are not done yet, and return what was made of all.
 
     What failed before is tried again: a file may have been mended.
+
+    Args:
+        task: What is done.
+        progress: Show a bar.
+        config: Written beside the results before the first of them, once it is sure that the
+            directory is this run's.
 
     Raises:
         ValueError: The directory holds another run; the message says what differs.
@@ -215,6 +222,8 @@ def work_through(task: Task[Made], *, progress: bool) -> Made:
     enter(directory, {"results": task.kind, **explaining.facts(), **task.options()})
     with Records(directory) as records, untouched(explaining.model):
         done, worked = _recalled(task)
+        if config is not None:
+            config.save(directory)
         task.begin()
         owed = [position for position in explaining.positions if position not in done]
         maker = explaining.maker(worked=worked)
