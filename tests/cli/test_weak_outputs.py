@@ -6,6 +6,7 @@ import pytest
 
 from captum_cluster.cli import main
 from captum_cluster.evaluation import MasksConfig, ProposalsConfig, read_masks
+from captum_cluster.evaluation.recipes import TrainingConfig
 from captum_cluster.evaluation.weak_outputs import label_boxes, masks, opening
 from tests.evaluation.weak_outputs.tiny import files, loaded, net, pictures, stopped_at
 
@@ -174,12 +175,14 @@ def test_pictures_of_which_none_can_be_read(tmp_path, capsys):
         ([*DIGITS, "--scales", "1,x"], "--scales to be numbers with commas between them"),
         ([*DIGITS, "--device", "gpu"], "device to be 'auto', 'cpu' or another one"),
         (["--network", "nowhere"], "network to be the directory of a training"),
+        (["--network", "segmenting"], "network to be the directory of a training of a classifier"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
     ids=str,
 )
 def test_errors_are_one_line(command, arguments, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    TrainingConfig("segmentation", pseudo="masks").save("segmenting")
     assert run(command, *arguments, "--output", "out") == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len([line for line in lines if line.startswith("captum-cluster: error: ")]) == 1

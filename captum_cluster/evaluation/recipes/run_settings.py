@@ -5,8 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from captum_cluster._checks import expected
+from captum_cluster.data import Preparation
 from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
-from captum_cluster.evaluation.recipes.sources import Sources, is_digits, open_sources
+from captum_cluster.evaluation.recipes.sources import (
+    Sources,
+    is_digits,
+    open_sources,
+    preparation_of,
+)
 from captum_cluster.training import TrainingSettings
 from captum_cluster.training.settings import preset
 
@@ -71,6 +77,22 @@ def chosen_sources(config: TrainingConfig, settings: TrainingSettings) -> Source
         limit=config.limit,
         test_limit=config.test_limit,
     )
+
+
+def chosen_preparation(config: TrainingConfig, settings: TrainingSettings) -> Preparation:
+    """Return how the scenes of ``chosen_sources`` become what networks take, the data not opened.
+
+    Args:
+        config: The run.
+        settings: Its ``chosen_settings``.
+
+    Example:
+        >>> config = TrainingConfig("baseline")
+        >>> chosen_preparation(config, chosen_settings(config)).size
+        64
+    """
+    size = config.size or settings.image_size
+    return preparation_of(config.data, size=size, crop=settings.crop)
 
 
 def _check_rounds(config: TrainingConfig, settings: TrainingSettings) -> None:

@@ -31,6 +31,7 @@ from captum_cluster.evaluation.recipes.segmenting import (
     segmentation,
 )
 from captum_cluster.evaluation.recipes.sources import Sources
+from captum_cluster.evaluation.recipes.trained import TrainedLabels
 from captum_cluster.evaluation.recipes.words import common_words
 from captum_cluster.evaluation.recipes.workshop import Outcome, Say, Workshop
 from captum_cluster.evaluation.running.fingerprint import describe_dataset, enter, state_digest
@@ -103,9 +104,10 @@ def train(
     Returns:
         What was trained and found (a ``SegmentationRun`` of "segmentation"); None in the processes
         of several devices that are not the first. In ``output``: ``baseline.pt`` and ``network.pt``
-        (for ``load_network``; each round's as well), ``config.yaml``, ``report.html``, ``.md`` and
-        ``.json``, ``figures``, ``maps`` (the evaluation), ``training`` (checkpoints and logs), and
-        the recipe's ``hierarchy.json`` or ``assignments.npz``.
+        (for ``load_network``; each round's as well), ``config.yaml``, ``labels.json`` (what the
+        networks know), ``report.html``, ``.md`` and ``.json``, ``figures``, ``maps`` (the
+        evaluation), ``training`` (checkpoints and logs), and the recipe's ``hierarchy.json`` or
+        ``assignments.npz``.
 
     Raises:
         TypeError: An option of a wrong type, or that there is not.
@@ -148,6 +150,7 @@ def run_training(
     enter(directory, facts)
     if first:
         config.save(directory)
+        TrainedLabels(sources.classes, sources.several).save(directory)
     course = Course(directory / _TRAININGS, config, settings, sources, progress=progress and first)
     tell = say if first else lambda text: None
     shop = Workshop(directory, config, settings, sources, course, builder, first, tell)
