@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from captum_cluster._checks import expected
+from captum_cluster.cli.options import given_options, names
 
 _LISTS = ("methods", "metrics", "layer")
 
@@ -71,11 +72,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     """Judge methods on images, and print the table."""
     from captum_cluster.evaluation.run_config import RunConfig
 
-    given = {
-        name: value
-        for name, value in vars(options).items()
-        if name not in ("config", "output", "run") and value is not None
-    }
+    given = given_options(options)
     for name in _LISTS:
         if name in given:
             given[name] = _listed(name, given[name])
@@ -94,9 +91,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def _listed(name: str, text: str) -> Any:
     """Return the parts of a list with commas; one layer, and 'all', stay as they are."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise ValueError(expected(f"--{name}", "names with commas between them", repr(text)))
+    parts = names(name, text)
     return parts[0] if len(parts) == 1 and name != "methods" else parts
 
 

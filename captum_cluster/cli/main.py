@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from captum_cluster import __version__
 from captum_cluster._checks import expected
@@ -14,6 +14,7 @@ from captum_cluster.cli.training import add_train
 from captum_cluster.cli.weak_outputs import add_masks, add_proposals
 
 _ERRORS = (ValueError, TypeError, OSError, ImportError, RuntimeError)
+_OUTPUT = "directory for the results (default: %(default)s)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,78 +47,83 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"captum-cluster {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, (summary, add) in _commands().items():
+        add(commands.add_parser(name, help=summary))
+    return parser
 
-    explain = commands.add_parser("explain", help="explain one image by one method")
-    _add_image(explain)
-    explain.add_argument("--method", default="cluster-cam", help="default: %(default)s")
-    explain.add_argument(
+
+def _commands() -> dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]:
+    """Return of each command what it does, and what adds its arguments."""
+    return {
+        "explain": ("explain one image by one method", _add_explain),
+        "compare": ("explain one image by several methods", _add_compare),
+        "ablation": ("vary one choice of a method, and measure", _add_ablation),
+        "evaluate": ("judge methods on many images", add_evaluate),
+        "train": ("train a network that gives better maps, or segments", add_train),
+        "masks": ("write pseudo masks of many images", add_masks),
+        "proposals": ("write object proposals of many images", add_proposals),
+        "methods": ("list every method, ours and stock", _add_methods),
+        "demo": ("train a small network and see the methods at work", _add_demo),
+    }
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``explain``."""
+    _add_image(parser)
+    parser.add_argument("--method", default="cluster-cam", help="default: %(default)s")
+    parser.add_argument(
         "--labels", help="class indices of the labels present, with commas, for minmax methods"
     )
-    explain.set_defaults(run=_explain)
+    parser.set_defaults(run=_explain)
 
-    compare = commands.add_parser("compare", help="explain one image by several methods")
-    _add_image(compare)
-    compare.add_argument(
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``compare``."""
+    _add_image(parser)
+    parser.add_argument(
         "--methods", default="grad-cam,score-cam,cluster-cam", help="default: %(default)s"
     )
-    compare.add_argument(
+    parser.add_argument(
         "--labels",
         metavar="LABELS",
         help="class indices of the labels present, with commas: one row for each; or 'predicted' "
         "for a multi-label model",
     )
-    compare.set_defaults(run=_compare)
-
-    ablation = commands.add_parser("ablation", help="vary one choice of a method, and measure")
-    _add_ablation(ablation)
-    ablation.set_defaults(run=_ablation)
-
-    evaluating = commands.add_parser("evaluate", help="judge methods on many images")
-    add_evaluate(evaluating)
-
-    training = commands.add_parser(
-        "train", help="train a network that gives better maps, or segments"
-    )
-    add_train(training)
-
-    masks = commands.add_parser("masks", help="write pseudo masks of many images")
-    add_masks(masks)
-
-    proposals = commands.add_parser("proposals", help="write object proposals of many images")
-    add_proposals(proposals)
-
-    methods = commands.add_parser("methods", help="list every method, ours and stock")
-    methods.set_defaults(run=_methods)
-
-    demo = commands.add_parser("demo", help="train a small network and see the methods at work")
-    demo.add_argument("--output", default="captum-cluster-demo", metavar="DIR", help=_OUTPUT)
-    demo.add_argument("--retrain", action="store_true", help="train again, ignore the cache")
-    demo.set_defaults(run=_demo)
-    return parser
+    parser.set_defaults(run=_compare)
 
 
-_OUTPUT = "directory for the results (default: %(default)s)"
-
-
-def _add_ablation(ablation: argparse.ArgumentParser) -> None:
-    """Add the arguments of the ablations."""
-    ablation.add_argument(
+def _add_ablation(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ablation``."""
+    parser.add_argument(
         "study",
         metavar="STUDY",
         help="cluster-cam-layers, cluster-cam-clusters, cluster-cam-eigenvectors, "
         "cluster-cam-clustering or collection-cam-layers",
     )
-    ablation.add_argument("images", metavar="IMAGE", nargs="+", help="picture files or folders")
-    _add_model(ablation)
-    ablation.add_argument(
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="picture files or folders")
+    _add_model(parser)
+    parser.add_argument(
         "--layers", help="names of the model's stages with commas, shallow to final"
     )
-    ablation.add_argument(
+    parser.add_argument(
         "--stride",
         type=int,
         default=1,
         help="take every so many steps of Insertion and Deletion (default: %(default)s)",
     )
+    parser.set_defaults(run=_ablation)
+
+
+def _add_methods(parser: argparse.ArgumentParser) -> None:
+    """Add what ``methods`` does, which takes no arguments."""
+    parser.set_defaults(run=_methods)
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``demo``."""
+    parser.add_argument("--output", default="captum-cluster-demo", metavar="DIR", help=_OUTPUT)
+    parser.add_argument("--retrain", action="store_true", help="train again, ignore the cache")
+    parser.set_defaults(run=_demo)
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:

@@ -7,12 +7,12 @@ import os
 from typing import Any
 
 from captum_cluster._checks import expected
+from captum_cluster.cli.options import given_options, numbers
 
 _RECIPES = (
     "baseline, sub-category, class-grouping, kernel-usage, or segmentation: a segmentation network "
     "on the pseudo masks of --pseudo"
 )
-_NOT_OPTIONS = ("config", "output", "run")
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -139,16 +139,12 @@ def run_train(options: argparse.Namespace) -> None:
     """Train, and print what came out."""
     from captum_cluster.evaluation.recipes import TrainingConfig, run_training
 
-    given = {
-        name: value
-        for name, value in vars(options).items()
-        if name not in _NOT_OPTIONS and value is not None
-    }
+    given = given_options(options)
     if "sizes" in given:
         given["sizes"] = _sizes(given["sizes"])
     for name in ("crf_gaussian", "crf_bilateral"):
         if name in given:
-            given[name] = _numbers(name, given[name])
+            given[name] = numbers(name.replace("_", "-"), given[name])
     if "metrics" in given and given["metrics"] != "all":
         given["metrics"] = [part.strip() for part in given["metrics"].split(",")]
     if options.config is not None:
@@ -170,12 +166,3 @@ def _sizes(text: str) -> list[Any]:
     except ValueError:
         what = "integers with commas between them, or none"
         raise ValueError(expected("--sizes", what, repr(text))) from None
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    """Return numbers that are separated by commas."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        what, option = "numbers with commas between them", f"--{name.replace('_', '-')}"
-        raise ValueError(expected(option, what, repr(text))) from None

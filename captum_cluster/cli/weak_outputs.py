@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from captum_cluster._checks import expected
+from captum_cluster.cli.options import given_options, names, numbers
 
 if TYPE_CHECKING:
     from captum_cluster.evaluation import MaskRun, ProposalRun
 
-_NOT_OPTIONS = ("config", "output", "run")
-_LISTS = ("layer", "refine")
 _SHOWN = 3
 
 
@@ -21,8 +21,7 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     None of them has a default of its own: those given go before the configuration file's, and
     what is in neither is left to ``MasksConfig``.
     """
-    _add_images(parser)
-    _add_maps(parser)
+    _add_common(parser, "captum-cluster-masks", run_masks)
     group = parser.add_argument_group("masks")
     group.add_argument(
         "--background", type=float, help="the background's score, from 0 to 1 (default: 0.15)"
@@ -53,14 +52,11 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
         "--format",
         help="png: palette files, and a table of their classes (the default); coco: JSON",
     )
-    _add_output(parser, "captum-cluster-masks")
-    parser.set_defaults(run=run_masks)
 
 
 def add_proposals(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``proposals``, in the same way."""
-    _add_images(parser)
-    _add_maps(parser)
+    _add_common(parser, "captum-cluster-proposals", run_proposals)
     group = parser.add_argument_group("proposals")
     group.add_argument(
         "--boxes",
@@ -86,8 +82,22 @@ def add_proposals(parser: argparse.ArgumentParser) -> None:
         "selective search)",
     )
     group.add_argument("--format", help="coco")
-    _add_output(parser, "captum-cluster-proposals")
-    parser.set_defaults(run=run_proposals)
+
+
+def _add_common(
+    parser: argparse.ArgumentParser, output: str, run: Callable[[argparse.Namespace], None]
+) -> None:
+    """Add what both commands take: the images, the directory and how maps are made."""
+    _add_images(parser)
+    parser.add_argument(
+        "--output",
+        default=output,
+        metavar="DIR",
+        help="directory of the results; a run that was broken off goes on there "
+        "(default: %(default)s)",
+    )
+    _add_maps(parser)
+    parser.set_defaults(run=run)
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
@@ -144,25 +154,13 @@ def _add_maps(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", help="auto (the default), cpu, cuda, ...")
 
 
-def _add_output(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument(
-        "--output",
-        default=name,
-        metavar="DIR",
-        help="directory of the results; a run that was broken off goes on there "
-        "(default: %(default)s)",
-    )
-
-
 def run_masks(options: argparse.Namespace) -> None:
     """Make masks, and say what was made."""
     from captum_cluster.evaluation import MasksConfig
 
     found = MasksConfig.from_mapping(_given(options, MasksConfig)).run(options.output)
-    _report(found, "mask", found.images, "all background")
-    if found.mean_iou is not None:
-        print(f"mIoU with the background: {100 * found.mean_iou:.1f} %")
-    _check_some(found)
+    measure = ("mIoU with the background", found.mean_iou)
+    _report(found, _counted(found.images, "mask"), "all background", measure)
 
 
 def run_proposals(options: argparse.Namespace) -> None:
@@ -170,50 +168,34 @@ def run_proposals(options: argparse.Namespace) -> None:
     from captum_cluster.evaluation import ProposalsConfig
 
     found = ProposalsConfig.from_mapping(_given(options, ProposalsConfig)).run(options.output)
-    _report(found, "proposal", found.proposals, "without a proposal")
-    if found.corloc is not None:
-        print(f"CorLoc: {100 * found.corloc:.1f} %")
-    _check_some(found)
+    measure = ("CorLoc", found.corloc)
+    _report(found, _counted(found.proposals, "proposal"), "without a proposal", measure)
 
 
 def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
     """Return what was given: on the command line, else in the file."""
-    given = {
-        name: value
-        for name, value in vars(options).items()
-        if name not in _NOT_OPTIONS and value not in (None, [])
-    }
-    for name in _LISTS:
+    given = given_options(options)
+    for name in ("layer", "refine"):
         if name in given:
-            given[name] = _listed(name, given[name])
+            given[name] = names(name, given[name])
     if len(given.get("layer", "")) == 1:
         given["layer"] = given["layer"][0]
     if "scales" in given:
-        given["scales"] = _numbers(given["scales"])
+        given["scales"] = numbers("scales", given["scales"])
     if options.config is not None:
         given = {**config.load(options.config).to_dict(), **given}
     return given
 
 
-def _listed(name: str, text: str) -> list[str]:
-    """Return the parts of a list with commas."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise ValueError(expected(f"--{name}", "names with commas between them", repr(text)))
-    return parts
+def _report(
+    found: MaskRun | ProposalRun, made: str, empty: str, measure: tuple[str, float | None]
+) -> None:
+    """Print what was made, what was not, and how good it is.
 
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        what = "numbers with commas between them"
-        raise ValueError(expected("--scales", what, repr(text))) from None
-
-
-def _report(found: MaskRun | ProposalRun, what: str, count: int, empty: str) -> None:
-    """Print how much was made, and what was not."""
-    print(f"{_counted(count, what)} of {_counted(found.images, 'image')}: {found.path}")
+    Raises:
+        ValueError: Nothing was made.
+    """
+    print(f"{made} of {_counted(found.images, 'image')}: {found.path}")
     if found.empty:
         print(f"{_counted(found.empty, 'image')} without a label to explain: {empty}")
     if found.failed:
@@ -222,14 +204,14 @@ def _report(found: MaskRun | ProposalRun, what: str, count: int, empty: str) -> 
             print(f"  {text}")
         if len(found.failed) > _SHOWN:
             print(f"  and {len(found.failed) - _SHOWN} more")
+    title, value = measure
+    if value is not None:
+        print(f"{title}: {100 * value:.1f} %")
+    if not found.images:
+        what = "to have one that can be read and explained"
+        raise ValueError(expected("the images", what, "none"))
 
 
 def _counted(count: int, what: str) -> str:
     """Return a number of things as a person reads it."""
     return f"{count} {what}" + ("" if count == 1 else "s")
-
-
-def _check_some(found: MaskRun | ProposalRun) -> None:
-    if not found.images:
-        what = "to have one that can be read and explained"
-        raise ValueError(expected("the images", what, "none"))

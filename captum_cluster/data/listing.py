@@ -12,6 +12,8 @@ from captum_cluster._checks import describe, expected
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
+"""What a picture's file ends in: torchvision's ``IMG_EXTENSIONS``, and GIF. A file that is named
+itself may end in anything that Pillow reads."""
 
 
 def existing_folder(name: str, path: object) -> Path:

@@ -13,6 +13,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from captum_cluster._checks import check_choice, check_integer, expected
+from captum_cluster.data.listing import SUFFIXES
 from captum_cluster.evaluation.explanation import ImageLike, Transform, loaded, prepare
 from captum_cluster.evaluation.faithfulness import Summary, measure, summarize
 from captum_cluster.evaluation.layers import stages
@@ -283,11 +284,12 @@ def _row(
 def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Return picture files: those named, and those in the folders named, however deep.
 
+    In folders a file is taken for a picture by its suffix (``captum_cluster.data.listing``).
+
     Raises:
         FileNotFoundError: A path does not exist.
         ValueError: A folder holds no picture.
     """
-    endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
     found: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
@@ -297,7 +299,7 @@ def find_images(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
         if path.is_file():
             found.append(path)
             continue
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
         if not inside:
             raise ValueError(expected("IMAGE", "a folder with pictures in it", repr(str(path))))
         found += inside

@@ -155,15 +155,25 @@ def seen_in_black(model: nn.Module, look: Callable[[Tensor], Seen], name: str) -
         >>> seen_in_black(net, lambda image: net(image).shape, "net")
         torch.Size([1, 8, 125, 125])
     """
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
-    colours = next((module.in_channels for module in convolutions), 3)
     with modes_kept(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
         model.eval()
         try:
-            return look(like.new_zeros(1, colours, 64, 64))
+            return look(black_image(model, 64))
         except (RuntimeError, ValueError, TypeError):  # too small, or no such module
-            return _seen_in_large(look, like.new_zeros(1, colours, 224, 224), name)
+            return _seen_in_large(look, black_image(model, 224), name)
+
+
+def black_image(model: nn.Module, side: int) -> Tensor:
+    """Return a black image (1,c,side,side) with as many colours as the first convolution takes.
+
+    Example:
+        >>> black_image(nn.Conv2d(1, 8, 3), 64).shape
+        torch.Size([1, 1, 64, 64])
+    """
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
+    colours = next((module.in_channels for module in convolutions), 3)
+    return like.new_zeros(1, colours, side, side)
 
 
 def _seen_in_large(look: Callable[[Tensor], Seen], image: Tensor, name: str) -> Seen:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_integer, expected
 from captum_cluster.hooks import modes_kept
+from captum_cluster.training.backbones import black_image
 
 _SIDE = 128  # of the black image that is passed through; large enough to tell strides apart
 
@@ -50,16 +51,8 @@ def dilated(body: nn.Module, output_stride: int) -> nn.Module:
     body = copy.deepcopy(body)
     with modes_kept(body), torch.no_grad():
         body.eval()
-        _dilate(body, limit, black_image(body))
+        _dilate(body, limit, black_image(body, _SIDE))
     return body
-
-
-def black_image(body: nn.Module) -> Tensor:
-    """Return a black image (1,c,128,128) with as many colours as the first convolution takes."""
-    like = next((p for p in body.parameters() if p.is_floating_point()), torch.empty(0))
-    convolutions = (module for module in body.modules() if isinstance(module, nn.Conv2d))
-    colours = next((module.in_channels for module in convolutions), 3)
-    return like.new_zeros(1, colours, _SIDE, _SIDE)
 
 
 def _dilate(body: nn.Module, limit: int, maps: Tensor) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from captum_cluster.cli import main
 from captum_cluster.evaluation import MasksConfig, ProposalsConfig, read_masks
-from captum_cluster.evaluation.weak_outputs import masks, opening
+from captum_cluster.evaluation.recipes import TrainingConfig
+from captum_cluster.evaluation.weak_outputs import label_boxes, masks, opening
 from tests.evaluation.weak_outputs.tiny import files, loaded, net, pictures, stopped_at
 
 
@@ -91,9 +92,39 @@ def test_an_interruption_keeps_what_is_done(tmp_path, capsys, monkeypatch):
     with stopped_at(monkeypatch, masks, "label_mask", 3):
         assert run("masks", *DIGITS, "--output", tmp_path) == 130
     assert "captum-cluster: interrupted" in capsys.readouterr().err
-    assert read_masks(tmp_path).names() == ["test-0-0", "test-0-1"]
+    found = read_masks(tmp_path)
+    assert found.names() == ["test-0-0", "test-0-1"]
+    assert found.config.data == "digit-scenes:4"
     assert run("masks", *DIGITS, "--output", tmp_path) == 0
     assert len(read_masks(tmp_path).names()) == 4
+
+
+@pytest.mark.parametrize("call", [1, 3])
+@pytest.mark.parametrize(
+    ("command", "module", "function", "options"),
+    [
+        ("masks", masks, "label_mask", ["--power", 4]),
+        ("proposals", label_boxes, "component_boxes", ["--boxes", "component"]),
+    ],
+    ids=["masks", "proposals"],
+)
+def test_an_interrupted_run_goes_on_from_its_configuration(
+    command, module, function, options, call, tmp_path, monkeypatch
+):
+    assert run(command, *DIGITS, *options, "--output", tmp_path / "whole") == 0
+    with stopped_at(monkeypatch, module, function, call):
+        assert run(command, *DIGITS, *options, "--output", tmp_path / "out") == 130
+    config = tmp_path / "out" / "config.yaml"
+    assert config.read_bytes() == (tmp_path / "whole" / "config.yaml").read_bytes()
+    assert run(command, "--config", config, "--output", tmp_path / "out") == 0
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_a_run_that_goes_on_keeps_what_it_was_given_last(tmp_path):
+    run("masks", *DIGITS, "--output", tmp_path)
+    assert not MasksConfig.load(tmp_path / "config.yaml").strict
+    assert run("masks", *DIGITS, "--strict", "--output", tmp_path) == 0
+    assert MasksConfig.load(tmp_path / "config.yaml").strict
 
 
 def test_another_run_leaves_all_as_it_was(tmp_path, capsys):
@@ -144,12 +175,14 @@ def test_pictures_of_which_none_can_be_read(tmp_path, capsys):
         ([*DIGITS, "--scales", "1,x"], "--scales to be numbers with commas between them"),
         ([*DIGITS, "--device", "gpu"], "device to be 'auto', 'cpu' or another one"),
         (["--network", "nowhere"], "network to be the directory of a training"),
+        (["--network", "segmenting"], "network to be the directory of a training of a classifier"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
     ids=str,
 )
 def test_errors_are_one_line(command, arguments, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    TrainingConfig("segmentation", pseudo="masks").save("segmenting")
     assert run(command, *arguments, "--output", "out") == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len([line for line in lines if line.startswith("captum-cluster: error: ")]) == 1

@@ -1,8 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from captum_cluster.data import load_image
 from captum_cluster.data.listing import (
+    SUFFIXES,
     existing_file,
     existing_folder,
     image_files,
@@ -20,6 +25,23 @@ def test_pictures_are_found_in_all_folders_in_one_order(tmp_path):
     names = [file.relative_to(tmp_path).as_posix() for file in image_files(tmp_path)]
     assert names == ["B/1.jpg", "a.TIF", "b/10.JPEG", "b/2.png", "b/c/d/1.webp"]
     assert some_images("root", tmp_path) == image_files(tmp_path)
+
+
+def test_the_suffixes_are_those_that_pillow_reads_and_all_that_torchvision_takes():
+    Image.init()
+    read = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    assert set(IMG_EXTENSIONS) < SUFFIXES <= read
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_a_picture_of_each_suffix_is_found_and_read(suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    pixels = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    Image.fromarray(pixels).save(path)
+    assert image_files(tmp_path) == [path]
+    found = np.asarray(load_image(path))
+    lossy = suffix in (".jpg", ".jpeg", ".webp")
+    assert np.abs(found.astype(int) - pixels[..., None]).max() <= (8 if lossy else 0)
 
 
 def test_linked_folders_are_entered(tmp_path):

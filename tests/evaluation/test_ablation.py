@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.models import resnet18, vgg11
 
 from captum_cluster._checks import LayerError
 from captum_cluster.evaluation import STUDIES, find_images, run_ablation
 from captum_cluster.evaluation.layers import stages
+from tests.helpers.trees import write_picture, write_text
 
 STAGES = ["layer1", "layer2", "layer3", "layer4"]
 
@@ -112,6 +114,14 @@ def test_bad_input(model, pictures):
         run_ablation(model, pictures, "cluster-cam-clusters", layers=["layer4"])
     with pytest.raises(LayerError, match="'layer9'"):
         run_ablation(model, pictures, "cluster-cam-layers", layers=["layer1", "layer9"])
+
+
+@pytest.mark.parametrize("ending", sorted({*IMG_EXTENSIONS, ".gif", ".GIF", ".Ppm"}))
+def test_a_picture_of_each_kind_of_file_is_found(ending, tmp_path):
+    for name in (f"b{ending}", f"deep/a{ending}"):
+        write_picture(tmp_path / name)
+    write_text(tmp_path / "notes.txt", "no picture")
+    assert [path.name for path in find_images([tmp_path])] == [f"b{ending}", f"a{ending}"]
 
 
 def test_find_images(tmp_path):

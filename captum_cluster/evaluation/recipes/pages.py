@@ -6,9 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jinja2
 from PIL import Image
 
 from captum_cluster.evaluation.output import staged
@@ -39,6 +37,16 @@ def save_texts(texts: Mapping[str, str], directory: Path) -> Path:
     return directory / "report.html"
 
 
+def head_lines(title: str, facts: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the first lines of a report as Markdown.
+
+    Example:
+        >>> head_lines("Sub-categories", [("Seed", "0")])
+        ['# Sub-categories', '', '- Seed: 0']
+    """
+    return [f"# {title}", "", *(f"- {name}: {text}" for name, text in facts)]
+
+
 def table_lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table of Markdown.
 
@@ -61,18 +69,6 @@ def shown(pictures: Sequence[Picture]) -> list[str]:
     for one in pictures:
         lines += ["", f"## {one.title}", "", f"![{one.title}]({one.file})", "", one.caption]
     return lines
-
-
-def filled(template: str, **values: Any) -> str:
-    """Return a page: a template of the reports with values put in."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("captum_cluster.evaluation.reporting"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(template).render(**values)
 
 
 def embedded(pictures: Sequence[Picture], directory: Path) -> list[tuple[Picture, str, int]]:

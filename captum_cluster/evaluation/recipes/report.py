@@ -12,7 +12,7 @@ from typing import Any
 from captum_cluster.evaluation.recipes.pages import (
     Picture,
     embedded,
-    filled,
+    head_lines,
     save_texts,
     shown,
     table_lines,
@@ -26,6 +26,7 @@ from captum_cluster.evaluation.recipes.verdicts import (
     span,
     verdicts,
 )
+from captum_cluster.evaluation.reporting.filling import filled
 from captum_cluster.evaluation.reporting.meanings import GENERAL, MEANINGS
 from captum_cluster.evaluation.reporting.report import Report
 from captum_cluster.evaluation.reporting.table import arrow, notes
@@ -133,8 +134,7 @@ def _cells(report: Report, value: Value) -> list[dict[str, Any] | None]:
 
 
 def _markdown(report: TrainingReport) -> str:
-    lines = [f"# {TITLES[report.recipe]}", ""]
-    lines += [f"- {name}: {text}" for name, text in report.facts]
+    lines = head_lines(TITLES[report.recipe], report.facts)
     if report.verdicts:
         lines += ["", f"## {report.main} against {report.maps.reference}", ""]
         lines += [f"- {one}" for one in report.verdicts] + ["", ONE_TRAINING]

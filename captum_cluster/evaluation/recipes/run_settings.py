@@ -1,12 +1,18 @@
-"""How the networks of a run are trained: its preset's settings, with what it says itself."""
+"""How the networks of a run are trained, and on which images: what its config comes to."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from captum_cluster._checks import expected
+from captum_cluster.data import Preparation
 from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
-from captum_cluster.evaluation.recipes.sources import is_digits
+from captum_cluster.evaluation.recipes.sources import (
+    Sources,
+    is_digits,
+    open_sources,
+    preparation_of,
+)
 from captum_cluster.training import TrainingSettings
 from captum_cluster.training.settings import preset
 
@@ -44,6 +50,49 @@ def chosen_settings(config: TrainingConfig) -> TrainingSettings:
     if config.recipe == "sub-category":
         _check_rounds(config, found)
     return found
+
+
+def chosen_sources(config: TrainingConfig, settings: TrainingSettings) -> Sources:
+    """Return the images of a run.
+
+    Args:
+        config: The run.
+        settings: Its ``chosen_settings``.
+
+    Raises:
+        OSError: As ``open_sources``.
+        ValueError: The same.
+
+    Example:
+        >>> config = TrainingConfig("baseline", limit=3, test_limit=2)
+        >>> sources = chosen_sources(config, chosen_settings(config))
+        >>> len(sources.train), len(sources.test)
+        (3, 2)
+    """
+    return open_sources(
+        config.data,
+        seed=config.seed,
+        size=config.size or settings.image_size,
+        crop=settings.crop,
+        limit=config.limit,
+        test_limit=config.test_limit,
+    )
+
+
+def chosen_preparation(config: TrainingConfig, settings: TrainingSettings) -> Preparation:
+    """Return how the scenes of ``chosen_sources`` become what networks take, the data not opened.
+
+    Args:
+        config: The run.
+        settings: Its ``chosen_settings``.
+
+    Example:
+        >>> config = TrainingConfig("baseline")
+        >>> chosen_preparation(config, chosen_settings(config)).size
+        64
+    """
+    size = config.size or settings.image_size
+    return preparation_of(config.data, size=size, crop=settings.crop)
 
 
 def _check_rounds(config: TrainingConfig, settings: TrainingSettings) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from captum_cluster.evaluation.recipes.pages import (
     Picture,
     embedded,
-    filled,
+    head_lines,
     save_texts,
     shown,
     table_lines,
@@ -23,6 +23,7 @@ from captum_cluster.evaluation.recipes.segmentation_scores import (
     percent,
 )
 from captum_cluster.evaluation.recipes.verdicts import FEWEST
+from captum_cluster.evaluation.reporting.filling import filled
 
 TITLE = "A segmentation network trained on pseudo masks"
 BACKGROUND, MEAN = "background", "mIoU"
@@ -119,7 +120,7 @@ class SegmentationReport:
             yield [name, *(percent(score.ious[place]) for score in self.scores.values())]
 
     def _markdown(self) -> str:
-        lines = [f"# {TITLE}", "", *(f"- {name}: {text}" for name, text in self.facts), ""]
+        lines = [*head_lines(TITLE, self.facts), ""]
         if self.scores:
             lines += [*table_lines(["IoU", *self.scores], list(self._rows())), ""]
             lines += [*filter(None, [self.verdict]), "", MEANING]

@@ -121,12 +121,21 @@ def open_sources(
         watching,
         _spread(test, test_limit),
         _several(kind, train),
-        _preparation(224 if size is None else check_integer("size", size, 1), crop),
+        preparation_of(data, size=size, crop=crop),
     )
 
 
-def _preparation(size: int, crop: bool) -> Preparation:
-    return Preparation(size, mode="center-crop" if crop else "squash", resize=size)
+def preparation_of(data: str, *, size: int | None = None, crop: bool = False) -> Preparation:
+    """Return how the scenes of ``open_sources`` become what networks take, the data not opened.
+
+    Example:
+        >>> preparation_of("voc:somewhere", size=112).size, preparation_of("digits", size=112).size
+        (112, 64)
+    """
+    if is_digits(data):
+        return Preparation(64, mode="none", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    side = 224 if size is None else check_integer("size", size, 1)
+    return Preparation(side, mode="center-crop" if crop else "squash", resize=side)
 
 
 def is_digits(data: object) -> bool:
@@ -151,7 +160,7 @@ def _digits(seed: int, limit: int | None, test_limit: int | None) -> Sources:
         Kept(DigitScenes(WATCHING_SCENES, seed=_WATCHING_SEED)),
         DigitScenes(test_limit or TEST_SCENES, split="test", seed=_TEST_SEED),
         True,
-        Preparation(64, mode="none", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+        preparation_of(DIGITS),
     )
 
 

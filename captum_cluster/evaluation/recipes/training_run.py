@@ -23,14 +23,15 @@ from captum_cluster.evaluation.recipes.networks import HIERARCHY, Builder, save_
 from captum_cluster.evaluation.recipes.recipes import RECIPES, level_sizes
 from captum_cluster.evaluation.recipes.report import TrainingReport
 from captum_cluster.evaluation.recipes.rounds import ASSIGNMENTS
-from captum_cluster.evaluation.recipes.run_settings import chosen_settings
+from captum_cluster.evaluation.recipes.run_settings import chosen_settings, chosen_sources
 from captum_cluster.evaluation.recipes.scores import classifier_scores
 from captum_cluster.evaluation.recipes.segmenting import (
     SegmentationRun,
     masked_sources,
     segmentation,
 )
-from captum_cluster.evaluation.recipes.sources import Sources, open_sources
+from captum_cluster.evaluation.recipes.sources import Sources
+from captum_cluster.evaluation.recipes.trained import TrainedLabels
 from captum_cluster.evaluation.recipes.words import common_words
 from captum_cluster.evaluation.recipes.workshop import Outcome, Say, Workshop
 from captum_cluster.evaluation.running.fingerprint import describe_dataset, enter, state_digest
@@ -103,9 +104,10 @@ def train(
     Returns:
         What was trained and found (a ``SegmentationRun`` of "segmentation"); None in the processes
         of several devices that are not the first. In ``output``: ``baseline.pt`` and ``network.pt``
-        (for ``load_network``; each round's as well), ``config.yaml``, ``report.html``, ``.md`` and
-        ``.json``, ``figures``, ``maps`` (the evaluation), ``training`` (checkpoints and logs), and
-        the recipe's ``hierarchy.json`` or ``assignments.npz``.
+        (for ``load_network``; each round's as well), ``config.yaml``, ``labels.json`` (what the
+        networks know), ``report.html``, ``.md`` and ``.json``, ``figures``, ``maps`` (the
+        evaluation), ``training`` (checkpoints and logs), and the recipe's ``hierarchy.json`` or
+        ``assignments.npz``.
 
     Raises:
         TypeError: An option of a wrong type, or that there is not.
@@ -137,7 +139,7 @@ def run_training(
     require("lightning.pytorch", "train")
     settings = chosen_settings(config)
     check_devices(config, settings)
-    opened = _opened(config, settings)
+    opened = chosen_sources(config, settings)
     segmenting = config.recipe == SEGMENTATION
     sources = masked_sources(config, settings, opened) if segmenting else opened
     builder = Builder(config, dropout=settings.dropout, bias=settings.head_bias)
@@ -148,6 +150,7 @@ def run_training(
     enter(directory, facts)
     if first:
         config.save(directory)
+        TrainedLabels(sources.classes, sources.several).save(directory)
     course = Course(directory / _TRAININGS, config, settings, sources, progress=progress and first)
     tell = say if first else lambda text: None
     shop = Workshop(directory, config, settings, sources, course, builder, first, tell)
@@ -163,17 +166,6 @@ def run_training(
     if not first:
         return None
     return _judged(shop, outcome, progress)
-
-
-def _opened(config: TrainingConfig, settings: TrainingSettings) -> Sources:
-    return open_sources(
-        config.data,
-        seed=config.seed,
-        size=config.size or settings.image_size,
-        crop=settings.crop,
-        limit=config.limit,
-        test_limit=config.test_limit,
-    )
 
 
 def _facts(

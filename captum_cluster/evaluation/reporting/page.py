@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from torch import Tensor
 
+from captum_cluster.evaluation.reporting.filling import filled
 from captum_cluster.evaluation.reporting.meanings import GENERAL, MEANINGS
 from captum_cluster.evaluation.reporting.pictures import extreme_rows, gallery_rows, small_picture
 from captum_cluster.evaluation.reporting.plots import cost_plot, curve_plot
@@ -60,7 +60,8 @@ def build_page(report: Report, pictures: Callable[[int], Tensor | None] | None =
     """
     look = functools.lru_cache(maxsize=None)(functools.partial(small_picture, pictures))
     value, skipped = report.gallery.value, list(report.totals.skipped.items())
-    return _template().render(
+    return filled(
+        "report.html.j2",
         report=report,
         counts=counts(report),
         nothing="" if report.images else NOTHING,
@@ -81,18 +82,6 @@ def build_page(report: Report, pictures: Callable[[int], Tensor | None] | None =
         left_off=len(skipped[_LONGEST_LIST:]),
         failures=_failures(report),
     )
-
-
-def _template() -> jinja2.Template:
-    """Return the page's template."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("captum_cluster.evaluation.reporting"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html.j2")
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

@@ -18,11 +18,13 @@ from captum_cluster.evaluation.config_file import FileConfig
 from captum_cluster.evaluation.output import check_directory
 from captum_cluster.evaluation.running.entries import MethodLike, method_entries
 from captum_cluster.evaluation.running.map_making import EXPLAINED, PROBABILITIES
-from captum_cluster.evaluation.weak_outputs.label_boxes import BOXES, check_boxes
+from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
+from captum_cluster.evaluation.weak_outputs.label_boxes import BOXES, BoxSettings
 from captum_cluster.evaluation.weak_outputs.label_masks import MaskSettings
-from captum_cluster.evaluation.weak_outputs.masks import FORMATS, MaskRun, make_masks
+from captum_cluster.evaluation.weak_outputs.masks import FORMATS, TASKS, MaskRun
 from captum_cluster.evaluation.weak_outputs.opening import open_run
-from captum_cluster.evaluation.weak_outputs.proposals import ProposalRun, make_proposals
+from captum_cluster.evaluation.weak_outputs.proposals import BoxTask, ProposalRun
+from captum_cluster.evaluation.weak_outputs.work import work_through
 from captum_cluster.weak import RandomWalk
 from captum_cluster.weak.pseudo_masks import Step
 
@@ -101,22 +103,22 @@ class OutputConfig(FileConfig):
         plain = self.method if isinstance(self.method, Mapping) else {"method": self.method}
         return {**plain, "scales": self.scales, "flip": self.flip}
 
-    def _explained(self) -> dict[str, Any]:
-        """Return the arguments that masks and proposals have in common."""
+    def explaining(self) -> Explaining:
+        """Return what is explained, all opened and checked."""
         opened = open_run(self)
-        return {
-            "model": opened.model,
-            "layer": self.layer,
-            "images": opened.images,
-            "method": self.entry(),
-            "labels": self.labels,
-            "classes": opened.classes,
-            "probability": self.probability or opened.probability,
-            "preparation": opened.preparation,
-            "longest": self.longest,
-            "limit": self.limit,
-            "strict": self.strict,
-        }
+        return explaining(
+            opened.model,
+            self.layer,
+            opened.images,
+            self.entry(),
+            labels=self.labels,
+            classes=opened.classes,
+            probability=self.probability or opened.probability,
+            preparation=opened.preparation,
+            limit=self.limit,
+            reshape_transform=None,
+            strict=self.strict,
+        )
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ layer=0.5)]
         if self.stride is not None and "random-walk" not in self.refine:
             what = "given with refine='random-walk' alone"
             raise ValueError(expected("stride", what, self.stride))
-        MaskSettings(**self._settings())
+        self.settings()
         check_choice("format", self.format, FORMATS)
 
     def steps(self) -> list[Step]:
@@ -171,32 +173,27 @@ layer=0.5)]
         walk = RandomWalk(stride=self.stride)
         return [walk if name == "random-walk" else name for name in self.refine]
 
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "background": 0.15 if self.background is None else self.background,
-            "power": self.power,
-            "uncertain": self.uncertain,
-            "refine": self.steps(),
-            "walk_features": self.walk_features,
-        }
+    def settings(self) -> MaskSettings:
+        """Return how maps become masks."""
+        return MaskSettings(
+            0.15 if self.background is None else self.background,
+            self.power,
+            self.uncertain,
+            self.steps(),
+            self.walk_features,
+            self.longest,
+        )
 
     def run(self, output: str | os.PathLike[str], *, progress: bool = True) -> MaskRun:
-        """Make the masks; the configuration is written beside them when they are done.
+        """Make the masks; the configuration is written beside them at the start.
 
         Raises:
             ValueError: As ``make_masks``, ``open_dataset``, ``load_model`` and ``load_network``.
             OSError: The same.
         """
-        check_directory(output)
-        found = make_masks(
-            **self._explained(),
-            **self._settings(),
-            format=self.format,
-            output=output,
-            progress=progress,
-        )
-        self.save(output)
-        return found
+        directory = check_directory(output)
+        task = TASKS[self.format](self.explaining(), directory, self.settings())
+        return work_through(task, progress=progress, config=self)
 
 
 @dataclass(frozen=True)
@@ -225,27 +222,23 @@ class ProposalsConfig(OutputConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_boxes(self.boxes, self.without_maps, self.threshold)
+        self.settings()
         check_choice("format", self.format, ("coco",))
 
+    def settings(self) -> BoxSettings:
+        """Return how maps become boxes."""
+        return BoxSettings(self.boxes, self.without_maps, self.threshold, self.longest)
+
     def run(self, output: str | os.PathLike[str], *, progress: bool = True) -> ProposalRun:
-        """Make the proposals; the configuration is written beside them when they are done.
+        """Make the proposals; the configuration is written beside them at the start.
 
         Raises:
             ValueError: As ``make_proposals``, ``open_dataset``, ``load_model``, ``load_network``.
             OSError: The same.
         """
-        check_directory(output)
-        found = make_proposals(
-            **self._explained(),
-            boxes=self.boxes,
-            without_maps=self.without_maps,
-            threshold=self.threshold,
-            output=output,
-            progress=progress,
-        )
-        self.save(output)
-        return found
+        directory = check_directory(output)
+        task = BoxTask(self.explaining(), directory, self.settings())
+        return work_through(task, progress=progress, config=self)
 
 
 def _check_images(config: OutputConfig) -> None:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from captum_cluster._checks import check_choice, check_flag, check_number, expected
+from captum_cluster._checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    expected,
+)
 from captum_cluster.data import Scene
-from captum_cluster.evaluation.running.map_making import MapMaker
-from captum_cluster.evaluation.running.records import encode_sums
-from captum_cluster.evaluation.weak_outputs.coco_files import coco_image
-from captum_cluster.evaluation.weak_outputs.explaining import Explaining
 from captum_cluster.evaluation.weak_outputs.label_masks import LONGEST, limited, resized
-from captum_cluster.evaluation.weak_outputs.work import Item, Task
 from captum_cluster.functional.metrics import Sums, proposals_update
 from captum_cluster.weak import (
     Proposal,
+    ScoreCrops,
     boxes_of,
-    classifier_scores,
     component_boxes,
     object_proposals,
 )
@@ -30,112 +31,106 @@ from captum_cluster.weak import (
 BOXES = ("selective-search", "component")
 
 
-def check_boxes(boxes: str, without_maps: bool, threshold: float | None) -> None:
-    """Check the options of the boxes.
+@dataclass(frozen=True)
+class BoxSettings:
+    """How maps become boxes; see ``make_proposals``.
 
     Raises:
-        TypeError: One is of a wrong type.
-        ValueError: One is outside its range, or without effect.
-    """
-    check_choice("boxes", boxes, BOXES)
-    if threshold is not None:
-        check_number("threshold", threshold, 0.0, 1.0, open_low=boxes == "component")
-    if not check_flag("without_maps", without_maps):
-        return
-    if boxes == "component":
-        what = "False with boxes='component', which are those of the maps"
-        raise ValueError(expected("without_maps", what, "True"))
-    if threshold is not None:
-        what = "left out without maps, which have no peaks then"
-        raise ValueError(expected("threshold", what, threshold))
-
-
-class BoxTask(Task):
-    """Proposes boxes of the labels of each image.
-
-    Args:
-        explaining: What is explained.
-        directory: Of the results.
-        boxes: As for ``make_proposals``, as are all that follow.
-        without_maps: Whether maps take no part.
-        threshold: None for the default of ``boxes``.
-        longest: None for the default of ``boxes``.
+        TypeError: A value of another type.
+        ValueError: A value outside its range, or without effect.
     """
 
-    kind = "object proposals"
+    boxes: str = BOXES[0]
+    without_maps: bool = False
+    threshold: float | None = None
+    longest: int | None = None
 
-    def __init__(
-        self,
-        explaining: Explaining,
-        directory: Path,
-        boxes: str,
-        without_maps: bool,
-        threshold: float | None,
-        longest: int | None,
-    ) -> None:
-        super().__init__(explaining, directory)
-        self.boxes, self.without_maps = boxes, without_maps
-        default = 0.15 if boxes == "component" else 0.5
-        self.threshold = default if threshold is None else threshold
-        self.longest = longest or (LONGEST if boxes == "selective-search" else None)
-        preparation, read = explaining.preparation, explaining.probability
-        self.score_crops = classifier_scores(
-            explaining.model,
-            size=preparation.size,
-            mean=preparation.mean,
-            std=preparation.std,
-            score_function="sigmoid" if read == "sigmoid" else "probability",
-        )
+    def __post_init__(self) -> None:
+        check_choice("boxes", self.boxes, BOXES)
+        marked = self.boxes == "component"
+        if self.threshold is not None:
+            check_number("threshold", self.threshold, 0.0, 1.0, open_low=marked)
+        if check_flag("without_maps", self.without_maps) and marked:
+            what = "False with boxes='component', which are those of the maps"
+            raise ValueError(expected("without_maps", what, "True"))
+        if self.without_maps and self.threshold is not None:
+            what = "left out without maps, which have no peaks then"
+            raise ValueError(expected("threshold", what, self.threshold))
+        if self.longest is not None:
+            check_integer("longest", self.longest, 1)
 
-    def options(self) -> dict[str, Any]:
-        """Return all that the boxes depend on beside the maps."""
+    @property
+    def share(self) -> float:
+        """The threshold, or its default."""
+        if self.threshold is not None:
+            return self.threshold
+        return 0.15 if self.boxes == "component" else 0.5
+
+    @property
+    def side(self) -> int | None:
+        """The longest side, or its default."""
+        return self.longest or (LONGEST if self.boxes == "selective-search" else None)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that boxes depend on beside the maps."""
         return {
             "boxes": self.boxes,
             "without_maps": self.without_maps,
-            "threshold": self.threshold,
-            "longest": self.longest,
+            "threshold": self.share,
+            "longest": self.side,
         }
 
-    def compute(self, item: Item, maker: MapMaker) -> list[Proposal]:
-        """Return the proposals in pixels of the upright picture."""
-        targets = item.seen.targets
-        if not len(targets):
-            return []
-        whole = item.scene.size
-        size = whole if self.longest is None else limited(whole, self.longest)
-        maps = None if self.without_maps else self.explaining.maps(maker, item.seen).cpu()
-        found = self._propose(item.scene, size, maps, targets.tolist())
-        return [enlarged(one, size, whole) for one in found]
 
-    def _propose(
-        self, scene: Scene, size: tuple[int, int], maps: Tensor | None, labels: list[int]
-    ) -> list[Proposal]:
-        """Return the proposals in pixels of the picture at a size."""
-        if self.boxes == "component":
-            assert maps is not None
-            return component_boxes(maps, labels, threshold=self.threshold, size=size)
-        return object_proposals(
-            resized(scene.image, size),
-            maps,
-            labels,
-            score_crops=self.score_crops,
-            threshold_relative=self.threshold,
-        )
+def label_boxes(
+    scene: Scene,
+    maps: Tensor | None,
+    targets: Tensor,
+    settings: BoxSettings,
+    score_crops: ScoreCrops,
+) -> list[Proposal]:
+    """Return the proposals of a scene in its own pixels.
 
-    def keep(self, item: Item, computed: Any) -> dict[str, Any]:
-        """Return what is recorded of an image: its proposals in pixels of the stored picture."""
-        image = coco_image(item, self.explaining)
-        turn = None if item.picture is None else item.picture.turn()
-        found = [
-            [one.label, list(turn.box(one.box, item.scene.size) if turn else one.box), one.score]
-            for one in computed
-        ]
-        record: dict[str, Any] = {
-            "coco": [image.file_name, list(image.size), image.image_id],
-            "proposals": found,
-        }
-        sums = _sums(item, computed, len(self.explaining.classes))
-        return record if sums is None else {**record, "sums": encode_sums(sums)}
+    Args:
+        scene: The picture at its own size.
+        maps: (P,h,w), of the whole picture; None: without.
+        targets: LongTensor (P,), the maps' labels.
+        settings: How.
+        score_crops: As for ``object_proposals``.
+
+    Example:
+        >>> maps = torch.tensor([[[0.0, 1.0, 4.0]]])
+        >>> scene = Scene(torch.zeros(3, 1, 3), torch.zeros(9, dtype=torch.bool))
+        >>> same = lambda crops, labels: torch.ones(len(crops))
+        >>> found = label_boxes(scene, maps, torch.tensor([7]), BoxSettings("component"), same)
+        >>> [(one.label, one.box) for one in found]
+        [(7, (1, 0, 3, 1))]
+    """
+    if not len(targets):
+        return []
+    size = scene.size if settings.side is None else limited(scene.size, settings.side)
+    found = _proposed(scene, size, maps, targets.tolist(), settings, score_crops)
+    return [enlarged(one, size, scene.size) for one in found]
+
+
+def _proposed(
+    scene: Scene,
+    size: tuple[int, int],
+    maps: Tensor | None,
+    labels: list[int],
+    settings: BoxSettings,
+    score_crops: ScoreCrops,
+) -> list[Proposal]:
+    """Return the proposals in pixels of the picture at a size."""
+    if settings.boxes == "component":
+        assert maps is not None
+        return component_boxes(maps, labels, threshold=settings.share, size=size)
+    return object_proposals(
+        resized(scene.image, size),
+        maps,
+        labels,
+        score_crops=score_crops,
+        threshold_relative=settings.share,
+    )
 
 
 def enlarged(one: Proposal, size: tuple[int, int], whole: tuple[int, int]) -> Proposal:
@@ -158,11 +153,13 @@ def enlarged(one: Proposal, size: tuple[int, int], whole: tuple[int, int]) -> Pr
     return Proposal(one.label, box, one.score)
 
 
-def _sums(item: Item, proposals: Sequence[Proposal], n_labels: int) -> Sums | None:
+def box_sums(
+    scene: Scene, targets: Tensor, proposals: Sequence[Proposal], n_labels: int
+) -> Sums | None:
     """Return the sums of what the proposals find; None where no object's place is known."""
-    scene, labels = item.scene, item.seen.targets.tolist()
     if len(scene.labels) != n_labels or (scene.boxes is None and scene.masks is None):
         return None
+    labels = targets.tolist()
     return proposals_update(
         [boxes_of(proposals, label) for label in labels],
         torch.tensor(labels, dtype=torch.int64),

@@ -32,7 +32,7 @@ from captum_cluster.evaluation.weak_outputs.label_masks import (
     mask_sums,
 )
 from captum_cluster.evaluation.weak_outputs.numbering import FOLDER, Numbers, mask_file
-from captum_cluster.evaluation.weak_outputs.work import Item, Task, work_through
+from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task, work_through
 from captum_cluster.functional.metrics import mean_iou_compute
 from captum_cluster.weak import save_palette_png
 from captum_cluster.weak.pseudo_masks import Step
@@ -41,24 +41,17 @@ FORMATS = ("png", "coco")
 
 
 @dataclass(frozen=True)
-class MaskRun:
-    """What ``make_masks`` has made.
+class MaskRun(OutputRun):
+    """What ``make_masks`` has made; see also ``OutputRun``.
+
+    ``path`` is the folder of the PNG files, or the JSON file in COCO's format. The masks of images
+    without a label to explain (``empty``) are all background.
 
     Attributes:
-        directory: The ``output``.
-        path: The folder of the PNG files, or the JSON file in COCO's format.
-        images: Number of images that have a mask.
-        empty: How many of them have no label to explain: their masks are all background.
-        failed: Of each image without a mask its name, and what went wrong.
         mean_iou: mIoU with the background of the true masks, from 0 to 1; None where no true mask
             is known.
     """
 
-    directory: Path
-    path: Path
-    images: int
-    empty: int
-    failed: tuple[str, ...]
     mean_iou: float | None
 
 
@@ -170,27 +163,24 @@ def make_masks(
         reshape_transform=reshape_transform,
         strict=strict,
     )
-    task = (_Pngs if format == "png" else _Annotations)(what, directory, settings)
-    done = work_through(task, progress=progress)
-    sums = done.sums()
-    return MaskRun(
-        directory,
-        task.finish(done.records),
-        len(done.records),
-        done.empty,
-        done.failed,
-        None if sums is None else float(mean_iou_compute(sums)),
-    )
+    return work_through(TASKS[format](what, directory, settings), progress=progress)
 
 
-class _Masks(Task):
-    """Makes masks."""
+class MaskTask(Task[MaskRun]):
+    """Makes a mask of each image.
+
+    Args:
+        explaining: What is explained.
+        directory: Of the masks.
+        settings: How maps become a mask.
+    """
 
     def __init__(self, explaining: Explaining, directory: Path, settings: MaskSettings) -> None:
         super().__init__(explaining, directory)
         self.settings = settings
 
     def options(self) -> dict[str, Any]:
+        """Return all that the masks depend on beside the maps."""
         return self.settings.facts()
 
     def compute(self, item: Item, maker: MapMaker) -> Tensor:
@@ -204,21 +194,33 @@ class _Masks(Task):
         return label_mask(item.scene, maps, seen.targets, self.settings, features)
 
     def keep(self, item: Item, computed: Any) -> dict[str, Any]:
+        """Write a mask, in the orientation of the stored picture."""
         sums = mask_sums(item.scene, computed, len(self.explaining.classes))
         stored = computed if item.picture is None else item.picture.turn().pixels(computed)
         found = self.write(item, stored)
         return found if sums is None else {**found, "sums": encode_sums(sums)}
+
+    def finish(self, done: Done) -> MaskRun:
+        """Write what is of all masks together, and return what was made."""
+        return MaskRun(
+            self.directory,
+            self.save(done.records),
+            done.images,
+            done.empty,
+            done.failed,
+            done.measured(mean_iou_compute),
+        )
 
     @abstractmethod
     def write(self, item: Item, mask: Tensor) -> dict[str, Any]:
         """Write a mask (H,W), and return what is recorded of it."""
 
     @abstractmethod
-    def finish(self, records: list[dict[str, Any]]) -> Path:
-        """Write what is of all images together, and return where the masks are."""
+    def save(self, records: Sequence[dict[str, Any]]) -> Path:
+        """Write what is of all masks together, and return where the masks are."""
 
 
-class _Pngs(_Masks):
+class _Pngs(MaskTask):
     """Makes PNG files."""
 
     kind = "masks as PNG files"
@@ -246,11 +248,11 @@ class _Pngs(_Masks):
         save_palette_png(self.numbers.of(mask), file)
         return {}
 
-    def finish(self, records: list[dict[str, Any]]) -> Path:
+    def save(self, records: Sequence[dict[str, Any]]) -> Path:
         return self.directory / FOLDER
 
 
-class _Annotations(_Masks):
+class _Annotations(MaskTask):
     """Makes a file of annotations."""
 
     kind = "masks in COCO's format"
@@ -260,6 +262,10 @@ class _Annotations(_Masks):
         whole = item.seen.whole.tolist()
         return coco_annotations(image, self.explaining.classes, whole)
 
-    def finish(self, records: list[dict[str, Any]]) -> Path:
+    def save(self, records: Sequence[dict[str, Any]]) -> Path:
         save_annotations(records, self.explaining, self.directory)
         return self.directory / DATASET
+
+
+TASKS: dict[str, type[MaskTask]] = {"png": _Pngs, "coco": _Annotations}
+"""Of each of ``FORMATS``, what makes such files."""

@@ -12,21 +12,18 @@ from torch import nn
 
 from captum_cluster._checks import expected
 from captum_cluster.data import Preparation, SceneDataset, open_dataset
-from captum_cluster.evaluation.config_file import CONFIG_NAME
 from captum_cluster.evaluation.digit_classifier import load_digit_net
 from captum_cluster.evaluation.models import load_model
-from captum_cluster.evaluation.recipes.config import DIGIT_NET, TrainingConfig
+from captum_cluster.evaluation.recipes.config import DIGIT_NET, SEGMENTATION
 from captum_cluster.evaluation.recipes.networks import load_network
 from captum_cluster.evaluation.recipes.parts import Joined
-from captum_cluster.evaluation.recipes.run_settings import chosen_settings
-from captum_cluster.evaluation.recipes.sources import Sources, open_sources
+from captum_cluster.evaluation.recipes.sources import DIGITS, preparation_of
+from captum_cluster.evaluation.recipes.trained import Trained
 from captum_cluster.evaluation.runner import squashed
 from captum_cluster.evaluation.weak_outputs.images import Pictures, with_places
 
 if TYPE_CHECKING:
     from captum_cluster.evaluation.weak_outputs.config import OutputConfig
-
-_AS_IT_IS = Preparation(64, mode="none", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,45 +48,34 @@ class Opened:
 def open_run(config: OutputConfig) -> Opened:
     """Return what a configuration names; images first, so that no weights are loaded in vain.
 
+    The data of a training are opened where its own images are explained, and not for others.
+
     Raises:
         OSError: A file is not there.
         ValueError: The data, model, network or device are unknown or damaged.
     """
     device = chosen_device(config.device)
-    sources = None if config.network is None else training_sources(Path(config.network))
-    images = _images(config, sources)
-    if sources is not None:
-        model = load_network(str(config.network), config.network_name)
-        several = "sigmoid" if sources.several else "probability"
-        opened = Opened(model, images, sources.preparation, several, sources.classes)
-    else:
-        opened = _model(config, images)
+    training = None if config.network is None else classifier_training(Path(config.network))
+    images = _images(config, training)
+    opened = _model(config, images) if training is None else _network(config, images, training)
     opened.model.to(device)
     return dataclasses.replace(opened, preparation=_sized(opened.preparation, config.size))
 
 
-def training_sources(directory: Path) -> Sources:
-    """Return the images of the training in a directory, as ``train`` had them.
+def classifier_training(directory: Path) -> Trained:
+    """Return the training of classifiers in a directory.
 
     Raises:
         FileNotFoundError: There is no training.
-        OSError: The images are gone.
-        ValueError: The configuration is damaged.
+        ValueError: It is one of a segmentation network, which has no labels of whole images to
+            explain; or the configuration is damaged.
     """
-    path = directory / CONFIG_NAME
-    if not path.is_file():
-        what = "the directory of a training (captum-cluster train)"
-        raise FileNotFoundError(expected("network", what, repr(str(directory))))
-    config = TrainingConfig.load(path)
-    settings = chosen_settings(config)
-    return open_sources(
-        config.data,
-        seed=config.seed,
-        size=config.size or settings.image_size,
-        crop=settings.crop,
-        limit=config.limit,
-        test_limit=config.test_limit,
-    )
+    training = Trained(directory)
+    if training.config.recipe == SEGMENTATION:
+        what = "the directory of a training of a classifier, whose maps are made"
+        got = f"{str(directory)!r} with a segmentation network"
+        raise ValueError(expected("network", what, got))
+    return training
 
 
 def chosen_device(name: str) -> torch.device:
@@ -114,22 +100,31 @@ def chosen_device(name: str) -> torch.device:
     return device
 
 
-def _images(config: OutputConfig, sources: Sources | None) -> SceneDataset:
+def _images(config: OutputConfig, training: Trained | None) -> SceneDataset:
     if config.paths:
         return Pictures(config.paths)
     if config.data is not None:
         return open_dataset(config.data)
-    assert sources is not None
+    assert training is not None
+    sources = training.sources
     if config.part == "test":
         return with_places(sources.test)
     return Joined([with_places(sources.train), with_places(sources.watching)])
+
+
+def _network(config: OutputConfig, images: SceneDataset, training: Trained) -> Opened:
+    """Return a classifier of a training."""
+    labels = training.labels()
+    probability = "sigmoid" if labels.several else "probability"
+    model = load_network(training.directory, config.network_name)
+    return Opened(model, images, training.preparation, probability, labels.classes)
 
 
 def _model(config: OutputConfig, images: SceneDataset) -> Opened:
     """Return a classifier that was not trained here."""
     if config.model == DIGIT_NET:
         digits = [str(digit) for digit in range(10)]
-        return Opened(load_digit_net()[0], images, _AS_IT_IS, "sigmoid", digits)
+        return Opened(load_digit_net()[0], images, preparation_of(DIGITS), "sigmoid", digits)
     loaded = load_model(config.model or "resnet18", config.weights)
     preparation = squashed(loaded.transform)
     return Opened(loaded.model, images, preparation, "probability", loaded.categories)

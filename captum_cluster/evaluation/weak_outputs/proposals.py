@@ -10,45 +10,51 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from captum_cluster._checks import check_integer
 from captum_cluster._extras import require
 from captum_cluster.data import Preparation
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import check_directory
 from captum_cluster.evaluation.running.entries import LayerNames, MethodLike
-from captum_cluster.evaluation.weak_outputs.coco_files import RESULTS, about, category_ids
+from captum_cluster.evaluation.running.map_making import MapMaker
+from captum_cluster.evaluation.running.records import encode_sums
+from captum_cluster.evaluation.weak_outputs.coco_files import (
+    RESULTS,
+    about,
+    category_ids,
+    coco_image,
+)
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
 from captum_cluster.evaluation.weak_outputs.images import Images
-from captum_cluster.evaluation.weak_outputs.label_boxes import BoxTask, check_boxes
-from captum_cluster.evaluation.weak_outputs.work import work_through
+from captum_cluster.evaluation.weak_outputs.label_boxes import BoxSettings, box_sums, label_boxes
+from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task, work_through
 from captum_cluster.functional.metrics import corloc_compute
-from captum_cluster.weak import CocoImage, Proposal, coco_dataset, coco_results, save_coco
+from captum_cluster.weak import (
+    CocoImage,
+    Proposal,
+    classifier_scores,
+    coco_dataset,
+    coco_results,
+    save_coco,
+)
 
 DATASET = "proposals.json"
 
 
 @dataclass(frozen=True)
-class ProposalRun:
-    """What ``make_proposals`` has made.
+class ProposalRun(OutputRun):
+    """What ``make_proposals`` has made; see also ``OutputRun``.
+
+    ``path`` holds the proposals as a COCO data set. Images without a label to explain (``empty``)
+    have no proposal.
 
     Attributes:
-        directory: The ``output``.
-        path: The proposals as a COCO data set.
         results: The same as COCO results.
-        images: Number of images that were looked at.
-        empty: How many of them have no label to explain, and so no proposal.
-        failed: Of each of the other images its name, and what went wrong.
         proposals: Number of proposals.
         corloc: The share, of 1, of the images and labels whose best proposal is right, the mean
             over labels; None where no true box is known.
     """
 
-    directory: Path
-    path: Path
     results: Path
-    images: int
-    empty: int
-    failed: tuple[str, ...]
     proposals: int
     corloc: float | None
 
@@ -132,11 +138,7 @@ def make_proposals(
         Ha and Youn, "Collection-CAM", section IV-F.
     """
     directory = check_directory(output)
-    check_boxes(boxes, without_maps, threshold)
-    if longest is not None:
-        check_integer("longest", longest, 1)
-    if boxes == "selective-search":
-        require("skimage", "weak")
+    settings = BoxSettings(boxes, without_maps, threshold, longest)
     what = explaining(
         model,
         layer,
@@ -150,19 +152,76 @@ def make_proposals(
         reshape_transform=reshape_transform,
         strict=strict,
     )
-    task = BoxTask(what, directory, boxes, without_maps, threshold, longest)
-    done = work_through(task, progress=progress)
-    count, sums = _save(done.records, what, directory), done.sums()
-    return ProposalRun(
-        directory,
-        directory / DATASET,
-        directory / RESULTS,
-        len(done.records),
-        done.empty,
-        done.failed,
-        count,
-        None if sums is None else float(corloc_compute(sums)),
-    )
+    return work_through(BoxTask(what, directory, settings), progress=progress)
+
+
+class BoxTask(Task[ProposalRun]):
+    """Proposes boxes of the labels of each image.
+
+    Args:
+        explaining: What is explained.
+        directory: Of the proposals.
+        settings: How maps become boxes.
+
+    Raises:
+        ImportError: scikit-image is needed, and not installed.
+    """
+
+    kind = "object proposals"
+
+    def __init__(self, explaining: Explaining, directory: Path, settings: BoxSettings) -> None:
+        if settings.boxes == "selective-search":
+            require("skimage", "weak")
+        super().__init__(explaining, directory)
+        self.settings = settings
+        preparation, read = explaining.preparation, explaining.probability
+        self.score_crops = classifier_scores(
+            explaining.model,
+            size=preparation.size,
+            mean=preparation.mean,
+            std=preparation.std,
+            score_function="sigmoid" if read == "sigmoid" else "probability",
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return all that the boxes depend on beside the maps."""
+        return self.settings.facts()
+
+    def compute(self, item: Item, maker: MapMaker) -> list[Proposal]:
+        """Return the proposals in pixels of the upright picture."""
+        seen, maps = item.seen, None
+        if len(seen.targets) and not self.settings.without_maps:
+            maps = self.explaining.maps(maker, seen).cpu()
+        return label_boxes(item.scene, maps, seen.targets, self.settings, self.score_crops)
+
+    def keep(self, item: Item, computed: Any) -> dict[str, Any]:
+        """Return what is recorded of an image: its proposals in pixels of the stored picture."""
+        image = coco_image(item, self.explaining)
+        turn = None if item.picture is None else item.picture.turn()
+        found = [
+            [one.label, list(turn.box(one.box, item.scene.size) if turn else one.box), one.score]
+            for one in computed
+        ]
+        record: dict[str, Any] = {
+            "coco": [image.file_name, list(image.size), image.image_id],
+            "proposals": found,
+        }
+        sums = box_sums(item.scene, item.seen.targets, computed, len(self.explaining.classes))
+        return record if sums is None else {**record, "sums": encode_sums(sums)}
+
+    def finish(self, done: Done) -> ProposalRun:
+        """Write the proposals of all images, and return what was made."""
+        count = _save(done.records, self.explaining, self.directory)
+        return ProposalRun(
+            self.directory,
+            self.directory / DATASET,
+            done.images,
+            done.empty,
+            done.failed,
+            self.directory / RESULTS,
+            count,
+            done.measured(corloc_compute),
+        )
 
 
 def _save(records: Sequence[dict[str, Any]], explaining: Explaining, directory: Path) -> int:

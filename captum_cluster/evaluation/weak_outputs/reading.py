@@ -29,8 +29,7 @@ class WrittenMasks:
         directory: The ``output``.
         classes: The names of the numbers 1, 2, ... in the masks; 0 is the background.
         labels: The label of the classifier that each of them is.
-        config: What the command was given; None where Python made the masks, or the command was
-            interrupted.
+        config: What the command was given; None where Python made the masks.
         uncertain: The number of uncertain pixels.
     """
 

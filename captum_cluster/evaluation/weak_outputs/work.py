@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,17 +14,41 @@ from tqdm.auto import tqdm
 
 from captum_cluster._checks import expected
 from captum_cluster.data import PictureFile, Scene
+from captum_cluster.evaluation.config_file import FileConfig
 from captum_cluster.evaluation.running.fingerprint import enter
 from captum_cluster.evaluation.running.map_making import MODEL, LabelsError, MapMaker, Seen
 from captum_cluster.evaluation.running.records import Records, read_records
 from captum_cluster.evaluation.running.selection import scene_at
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining
 from captum_cluster.evaluation.weak_outputs.images import picture_of
+from captum_cluster.functional.metrics import Sums
 from captum_cluster.hooks import untouched
 
 
 class StopError(ValueError):
     """What no image of the run can go on after."""
+
+
+@dataclass(frozen=True)
+class OutputRun:
+    """What was made of many images.
+
+    Attributes:
+        directory: The ``output``.
+        path: The results: a folder, or a file.
+        images: Number of images that have a result.
+        empty: How many of them have no label to explain.
+        failed: Of each of the other images its name, and what went wrong.
+    """
+
+    directory: Path
+    path: Path
+    images: int
+    empty: int
+    failed: tuple[str, ...]
+
+
+Made = TypeVar("Made", bound=OutputRun)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +70,7 @@ class Item:
     picture: PictureFile | None
 
 
-class Task(ABC):
+class Task(ABC, Generic[Made]):
     """What is done with each image of a run.
 
     Args:
@@ -73,7 +97,11 @@ class Task(ABC):
     def keep(self, item: Item, computed: Any) -> dict[str, Any]:
         """Write what was computed of an image, and return what is recorded of it."""
 
-    def begin(self) -> None:  # noqa: B027 most have nothing to write
+    @abstractmethod
+    def finish(self, done: Done) -> Made:
+        """Write what is of all images together, and return what was made."""
+
+    def begin(self) -> None:
         """Write what has to be there before the first result; all records are recalled."""
 
     def complete(self, record: Mapping[str, Any]) -> bool:
@@ -139,18 +167,23 @@ class Done:
     failed: tuple[str, ...]
 
     @property
+    def images(self) -> int:
+        """Number of images with a result."""
+        return len(self.records)
+
+    @property
     def empty(self) -> int:
         """Number of images without a label to explain."""
         return sum(not record["targets"] for record in self.records)
 
-    def sums(self) -> dict[str, Tensor] | None:
-        """Return the sums over all images with ground truth; None where there is none."""
+    def measured(self, compute: Callable[[Sums], Tensor]) -> float | None:
+        """Return what sums over all images with ground truth come to; None where there is none."""
         total: dict[str, Tensor] = {}
         for record in self.records:
             for name, encoded in record.get("sums", {}).items():
                 value = decoded(encoded)
                 total[name] = total[name] + value if name in total else value
-        return total or None
+        return float(compute(total)) if total else None
 
 
 def decoded(encoded: Any) -> Tensor:
@@ -169,10 +202,16 @@ def decoded(encoded: Any) -> Tensor:
     return found
 
 
-def work_through(task: Task, *, progress: bool) -> Done:
-    """Do a task with all images of its run that are not done yet, and return all records.
+def work_through(task: Task[Made], *, progress: bool, config: FileConfig | None = None) -> Made:
+    """Do a task with all images of its run that are not done yet, and return what was made of all.
 
     What failed before is tried again: a file may have been mended.
+
+    Args:
+        task: What is done.
+        progress: Show a bar.
+        config: Written beside the results before the first of them, once it is sure that the
+            directory is this run's.
 
     Raises:
         ValueError: The directory holds another run; the message says what differs.
@@ -183,6 +222,8 @@ def work_through(task: Task, *, progress: bool) -> Done:
     enter(directory, {"results": task.kind, **explaining.facts(), **task.options()})
     with Records(directory) as records, untouched(explaining.model):
         done, worked = _recalled(task)
+        if config is not None:
+            config.save(directory)
         task.begin()
         owed = [position for position in explaining.positions if position not in done]
         maker = explaining.maker(worked=worked)
@@ -195,10 +236,10 @@ def work_through(task: Task, *, progress: bool) -> Done:
         )
         for position in bar:
             records.append(task.record(position, maker))
-    return _done(directory)
+    return task.finish(_done(directory))
 
 
-def _recalled(task: Task) -> tuple[set[int], bool]:
+def _recalled(task: Task[Made]) -> tuple[set[int], bool]:
     """Return the images that are done, and whether the method has worked for one."""
     done, worked = set(), False
     for record in read_records(task.directory):

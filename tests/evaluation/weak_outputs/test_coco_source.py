@@ -3,7 +3,7 @@
 from captum_cluster.data import DigitScenes, open_dataset
 from captum_cluster.evaluation.recipes.parts import Joined, Kept, Part
 from captum_cluster.evaluation.weak_outputs.images import coco_source
-from tests.evaluation.weak_outputs.test_masks import coco_tree
+from tests.evaluation.weak_outputs.tiny import coco_tree
 
 
 def test_the_source_of_an_image(tmp_path):

@@ -1,26 +1,17 @@
 """Configurations: what they name, what they refuse, and that they survive their file."""
 
-import dataclasses
-
 import pytest
-import torch
 
-from captum_cluster.data import Preparation
 from captum_cluster.evaluation import MasksConfig, ProposalsConfig, read_masks
 from captum_cluster.evaluation.recipes import sources
-from captum_cluster.evaluation.weak_outputs import opening
-from captum_cluster.evaluation.weak_outputs.opening import chosen_device, open_run
 from captum_cluster.weak import RandomWalk
-from tests.evaluation.weak_outputs.tiny import loaded, pictures
 from tests.evaluation.weak_outputs.trained import SCENES, TEST, WATCHING, trained
-from tests.helpers.trees import write_picture
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Few digit scenes watch, and a small network stands for torchvision's."""
+    """Few digit scenes watch."""
     monkeypatch.setattr(sources, "WATCHING_SCENES", WATCHING)
-    monkeypatch.setattr(opening, "load_model", lambda name, weights: loaded())
 
 
 def test_a_configuration_survives_its_file(tmp_path):
@@ -96,54 +87,7 @@ def test_wrong_values_of_proposals():
         ProposalsConfig.from_mapping({"paths": ["a"], "power": 4})
 
 
-def test_devices(monkeypatch):
-    assert chosen_device("cpu") == torch.device("cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert chosen_device("auto") == torch.device("cpu")
-    with pytest.raises(ValueError, match="device to be 'auto', 'cpu' or another one that is here"):
-        chosen_device("gpu")
-
-
-# What is opened
-
-
-def test_a_torchvision_model_sees_whole_pictures_of_its_size(tmp_path):
-    opened = open_run(MasksConfig(paths=[str(pictures(tmp_path))]))
-    assert (opened.preparation.mode, opened.preparation.size) == ("squash", 32)
-    assert (opened.probability, len(opened.classes)) == ("probability", 5)
-    larger = open_run(MasksConfig(paths=[str(tmp_path)], size=64))
-    assert larger.preparation == dataclasses.replace(opened.preparation, size=64)
-
-
-def test_the_images_of_a_training_are_those_it_was_trained_with(tmp_path):
-    network = str(trained(tmp_path / "net", seed=3))
-    opened = open_run(MasksConfig(network=network))
-    names = [scene.name for scene in opened.images]
-    assert names[:SCENES] == [f"train-3-{number}" for number in range(SCENES)]
-    assert names[SCENES:] == [f"train-{2**32}-{number}" for number in range(WATCHING)]
-    assert all(scene.masks is not None for scene in opened.images)
-    assert opened.probability == "sigmoid"
-    assert opened.classes == [str(digit) for digit in range(10)]
-    test = open_run(MasksConfig(network=network, part="test", network_name="baseline"))
-    assert [scene.name for scene in test.images] == [f"test-12-{n}" for n in range(TEST)]
-
-
-def test_a_training_on_pictures_of_one_label(tmp_path):
-    for number in range(20):
-        write_picture(tmp_path / f"data/{'ab'[number % 2]}/{number:02}.png", (12, 9), seed=number)
-    network = trained(
-        tmp_path / "net", f"folder:{tmp_path / 'data'}", 2, backbone="squeezenet1_1",
-        weights="none", size=64,
-    )  # fmt: skip
-    opened = open_run(MasksConfig(network=str(network)))
-    assert opened.probability == "probability"
-    assert opened.preparation == Preparation(64, mode="squash", resize=64)
-    assert opened.classes == ["a", "b"]
-    run = MasksConfig(network=str(network), method="cam", limit=2).run(tmp_path / "out")
-    assert (run.images, run.mean_iou) == (2, None)
-    assert read_masks(tmp_path / "out").classes == ["a", "b"]
-    other = MasksConfig(network=str(network), paths=[str(tmp_path / "data/a/00.png")])
-    assert other.run(tmp_path / "other", progress=False).images == 1
+# What is run
 
 
 def test_masks_of_a_training(tmp_path):
@@ -165,8 +109,3 @@ def test_proposals_of_a_training(tmp_path):
     assert run.images == TEST
     assert 0 <= run.corloc <= 1
     assert ProposalsConfig.load(tmp_path / "out" / "config.yaml") == config
-
-
-def test_no_training(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"network to be the directory of a training \(cap"):
-        open_run(MasksConfig(network=str(tmp_path)))

@@ -3,8 +3,11 @@
 import os
 
 import pytest
+from PIL import Image
 
 from captum_cluster.data import DigitScenes, ImageFolder
+from captum_cluster.data.listing import SUFFIXES
+from captum_cluster.evaluation import read_masks
 from captum_cluster.evaluation.recipes.parts import Kept, Part
 from captum_cluster.evaluation.weak_outputs.images import (
     Pictures,
@@ -13,6 +16,7 @@ from captum_cluster.evaluation.weak_outputs.images import (
     picture_of,
     with_places,
 )
+from tests.evaluation.weak_outputs.tiny import masks
 from tests.helpers.trees import check_dataset, write_picture
 
 
@@ -44,6 +48,19 @@ def test_names_are_paths_below_what_all_have_in_common(folder, monkeypatch, path
     monkeypatch.chdir(folder)
     assert [scene.name for scene in Pictures(paths)] == names
     assert Pictures(paths).root.is_absolute()
+
+
+def test_pictures_of_all_kinds_of_files_are_explained(tmp_path):
+    for suffix in SUFFIXES:
+        write_picture(tmp_path / "in" / f"a{suffix}", (8, 12))
+    frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "in" / "moving.gif", save_all=True, append_images=frames[1:])
+    scenes = {scene.name: scene for scene in check_dataset(Pictures([tmp_path / "in"]))}
+    assert scenes.keys() == {f"a{suffix}" for suffix in SUFFIXES} | {"moving"}
+    assert scenes["moving"].image[:, 0, 0].tolist() == [1, 0, 0]  # the first frame
+    run = masks(tmp_path / "out", tmp_path / "in")
+    assert (run.images, run.failed) == (len(SUFFIXES) + 1, ())
+    assert read_masks(tmp_path / "out").names() == sorted(scenes)
 
 
 def test_what_is_taken_for_pictures(folder):

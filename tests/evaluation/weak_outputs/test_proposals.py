@@ -8,22 +8,22 @@ import torch
 from torchvision.datasets import CocoDetection
 
 from captum_cluster.data import open_dataset
-from captum_cluster.evaluation.registry import run_method
 from captum_cluster.evaluation.weak_outputs import label_boxes as module
 from captum_cluster.functional.metrics import corloc_compute, proposals_update
 from captum_cluster.weak import boxes_of, classifier_scores, component_boxes, object_proposals
 from tests.data.test_picture_file import write_turned
-from tests.evaluation.weak_outputs.test_masks import coco_tree, sometimes
 from tests.evaluation.weak_outputs.tiny import (
     NAMES,
-    SMALL,
+    coco_tree,
     files,
     loaded,
+    maps_by_hand,
     net,
     pictures,
     proposals,
     scene,
     scenes,
+    sometimes,
     stopped_at,
 )
 
@@ -34,17 +34,14 @@ def by_hand(one, boxes="component", without_maps=False, threshold=None):
     """The proposals of a scene with the public functions alone."""
     if not one.present:
         return []
-    model = net()
-    prepared = SMALL.normalize(SMALL.prepare(one).image)[None]
-    run = run_method("grad-cam", model, model.relu2, prepared, one.present)
-    maps = run.maps[0].float()
+    maps = maps_by_hand(one)
     if boxes == "component":
         return component_boxes(maps, one.present, threshold=threshold or 0.15, size=one.size)
     return object_proposals(
         one.image,
         None if without_maps else maps,
         one.present,
-        score_crops=classifier_scores(model, size=32),
+        score_crops=classifier_scores(net(), size=32),
         threshold_relative=threshold or 0.5,
     )
 

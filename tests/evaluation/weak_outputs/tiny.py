@@ -1,6 +1,7 @@
 """Small classifiers, data and runs of masks and proposals."""
 
 import contextlib
+import json
 
 import numpy as np
 import torch
@@ -9,8 +10,9 @@ from torchvision.transforms._presets import ImageClassification
 
 from captum_cluster.data import Preparation, Scene
 from captum_cluster.evaluation import LoadedModel, make_masks, make_proposals
+from captum_cluster.evaluation.registry import run_method
 from tests.helpers.nets import SmallNet
-from tests.helpers.trees import write_picture
+from tests.helpers.trees import write_picture, write_text
 
 SMALL = Preparation(32)
 NAMES = ["cat", "dog", "owl", "elk", "emu"]
@@ -68,6 +70,21 @@ def proposals(output, images=None, **options):
     )
 
 
+def maps_by_hand(one, method="grad-cam"):
+    """The maps (P,h,w) of the labels of a scene with the public functions alone."""
+    model = net()
+    prepared = SMALL.normalize(SMALL.prepare(one).image)[None]
+    run = run_method(method, model, model.relu2, prepared, one.present, labels=one.present)
+    return run.maps[0].float()
+
+
+def sometimes(model, layer, image, target):
+    """Fails for one label."""
+    if target == 4:
+        raise RuntimeError("no svd")
+    return layer(image).mean(dim=1)
+
+
 def files(folder):
     """The bytes of all files below a folder."""
     return {
@@ -88,6 +105,22 @@ def pictures(folder):
     Image.fromarray(opaque).save(folder / "deep" / "opaque.png")
     (folder / "torn.png").write_bytes(b"no picture")
     return folder
+
+
+def coco_tree(folder):
+    """Two pictures with a pixel of a cat and of a dog, and numbers of their own."""
+    notes, images = [], []
+    for number, category in ((70, 9), (30, 4)):
+        write_picture(folder / f"{number}.png", (8, 12), seed=number)
+        images.append({"id": number, "file_name": f"{number}.png", "height": 8, "width": 12})
+        box = {"bbox": [1, 1, 6, 5], "area": 30, "iscrowd": 0}
+        outline = [[1, 1, 7, 1, 7, 6, 1, 6]]
+        place = {"id": number, "image_id": number, "category_id": category}
+        notes.append({**place, **box, "segmentation": outline})
+    categories = [{"id": 4, "name": "cat"}, {"id": 9, "name": "dog"}]
+    content = {"images": images, "annotations": notes, "categories": categories}
+    file = write_text(folder.parent / "instances.json", json.dumps(content))
+    return f"coco:{folder},{file}", file
 
 
 @contextlib.contextmanager

@@ -1,0 +1,88 @@
+"""Masks of many images: runs that were broken off, are done, or are others."""
+
+import pytest
+
+from captum_cluster.evaluation.weak_outputs import masks as module
+from tests.evaluation.weak_outputs.tiny import (
+    files,
+    masks,
+    net,
+    pictures,
+    scene,
+    scenes,
+    stopped_at,
+)
+from tests.helpers.trees import write_picture
+
+
+@pytest.mark.parametrize("form", ["png", "coco"])
+@pytest.mark.parametrize("call", [1, 3])
+def test_a_run_that_was_interrupted_goes_on_to_the_same_files(tmp_path, monkeypatch, form, call):
+    options = {"format": form, "model": net(1000), "classes": None, "background": 0.0}
+    images = [scene(name, [label], labels=1000) for name, label in (("a", 9), ("b", 2), ("c", 9))]
+    masks(tmp_path / "whole", images, **options)
+    with (
+        stopped_at(monkeypatch, module, "label_mask", call),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        masks(tmp_path / "broken", images, **options)
+    kept = files(tmp_path / "broken")
+    assert len(kept["records-0.jsonl"].splitlines()) == call - 1
+    with (tmp_path / "broken" / "records-0.jsonl").open("a") as file:
+        file.write('{"image": 2, "na')  # a line that a kill has torn
+    calls = []
+    original = module.label_mask
+    monkeypatch.setattr(module, "label_mask", lambda *a: calls.append(a) or original(*a))
+    masks(tmp_path / "broken", images, **options)
+    assert len(calls) == 3 - (call - 1)
+    assert files(tmp_path / "broken") == files(tmp_path / "whole")
+
+
+def test_a_run_that_is_done_makes_nothing_again(tmp_path, monkeypatch):
+    first = masks(tmp_path)
+    before = files(tmp_path)
+    monkeypatch.setattr(module, "label_mask", None)
+    assert masks(tmp_path) == first
+    assert files(tmp_path) == before
+
+
+def test_a_mask_that_is_gone_is_made_again(tmp_path):
+    first = masks(tmp_path)
+    before = files(tmp_path)
+    (tmp_path / "masks" / "c.png").unlink()
+    assert masks(tmp_path) == first
+    assert files(tmp_path / "masks") == {
+        name.removeprefix("masks/"): one for name, one in before.items() if "masks" in name
+    }
+
+
+def test_a_picture_that_was_mended_is_read_again(tmp_path):
+    photos = pictures(tmp_path / "in")
+    assert len(masks(tmp_path / "out", photos).failed) == 1
+    write_picture(photos / "torn.png", (5, 6))
+    run = masks(tmp_path / "out", photos)
+    assert (run.images, run.failed) == (5, ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"model": net(5).double()}, "model: state"),
+        ({"method": "cluster-cam"}, 'method: name "grad-cam" there, "cluster-cam" here'),
+        ({"images": scenes()[:2]}, "dataset: length 3 there, 2 here"),
+        ({"background": 0.3}, "background: 0.15 there, 0.3 here"),
+        ({"layer": "relu1"}, 'layer: "relu2" there, "relu1" here'),
+        ({"format": "coco"}, 'results: "masks as PNG files" there'),
+        ({"refine": ["crf"]}, "refine: "),
+        ({"classes": ["a", "b", "c", "d", "e"]}, "classes: "),
+        ({"limit": 1}, "images: 3 there, 1 here"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_another_run_is_refused(tmp_path, changed, message):
+    masks(tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(ValueError, match="output to be a directory for this run") as raised:
+        masks(tmp_path, **changed)
+    assert message in str(raised.value)
+    assert files(tmp_path) == before
