@@ -16,8 +16,11 @@ from captum_cluster.evaluation.recipes.sources import (
 from captum_cluster.training import TrainingSettings
 from captum_cluster.training.settings import preset
 
-PHOTOGRAPHS = TrainingSettings(lr=1e-4, top_share=0.25, image_size=224, fixed_statistics=True)
-"""The preset "small" for photographs: the last quarter of the layers (layer4 of a ResNet-18)."""
+PHOTOGRAPHS = TrainingSettings(
+    lr=1e-4, head_lr_factor=10.0, top_share=0.25, image_size=224, fixed_statistics=True
+)
+"""The preset "small" for photographs: the last quarter of the layers (layer4 of a ResNet-18), and
+heads, which begin at random, at ten times the learning rate."""
 
 _OVERRIDES = ("epochs", "batch_size", "lr", "top_share")
 
@@ -42,8 +45,8 @@ def chosen_settings(config: TrainingConfig) -> TrainingSettings:
     epochs = chosen.get("epochs", settings.epochs)
     chosen["head_epochs"] = round(settings.head_epochs * epochs / settings.epochs)
     at_random = config.chosen_backbone == DIGIT_NET or config.weights == "none"
-    if at_random:
-        chosen["fixed_statistics"] = False
+    if at_random and photographs:
+        chosen.update(fixed_statistics=False, head_lr_factor=1.0)
     if at_random and config.top_share is None:
         chosen.update(top_share=1.0, head_epochs=0)
     found = dataclasses.replace(settings, **chosen)

@@ -13,6 +13,7 @@ def test_the_small_preset_is_that_of_the_data():
     assert (digits.lr, digits.top_share, digits.image_size) == (0.01, 1.0, None)
     assert (photographs.lr, photographs.top_share, photographs.image_size) == (1e-4, 0.25, 224)
     assert (digits.fixed_statistics, photographs.fixed_statistics) == (False, True)
+    assert (digits.head_lr_factor, photographs.head_lr_factor) == (1.0, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -68,5 +69,6 @@ def test_random_weights_are_trained_as_a_whole_from_the_beginning():
         found = chosen_settings(TrainingConfig("baseline", "voc:x", weights="none", preset=preset))
         assert (found.top_share, found.head_epochs) == (1.0, 0)
         assert not found.fixed_statistics
+        assert found.head_lr_factor == 1.0
     kept = TrainingConfig("baseline", "voc:x", weights="none", top_share=0.5)
     assert chosen_settings(kept).top_share == 0.5
