@@ -11,7 +11,6 @@ from torch import Tensor
 
 from captum_cluster._checks import (
     check_flag,
-    check_integer,
     check_number,
     describe,
     expected,
@@ -21,6 +20,7 @@ from captum_cluster.functional.weak.scores import (
     foreground_scores,
     score_labels,
 )
+from captum_cluster.functional.weak.uncertain import uncertain_number
 from captum_cluster.weak.cases import Case, Features, cases
 from captum_cluster.weak.refinement import DenseCRF, RandomWalk
 
@@ -101,7 +101,7 @@ def pseudo_masks(
     refine: Sequence[Step] | Step = (),
     features: Features | None = None,
     uncertain: float | None = None,
-    ignore_index: int = 255,
+    ignore_index: int | None = None,
     scores: bool = False,
 ) -> PseudoMasks:
     """Return the segmentation of each image that the maps of its labels make.
@@ -126,7 +126,8 @@ def pseudo_masks(
             example, or a function that gives them of an image (3,H,W); None: colour and position.
         uncertain: A second background score, or with ``power`` a second power: pixels whose label
             is not the same with both become ``ignore_index``.
-        ignore_index: The number of uncertain pixels; not one of 0 to L where there may be some.
+        ignore_index: The number of uncertain pixels, none of 0 to L. None: 255, or -1 from 255
+            labels on, where 255 is a label's.
         scores: Whether the scores are returned too, for all L labels.
 
     Raises:
@@ -151,15 +152,14 @@ def pseudo_masks(
     steps = refinements(refine)
     check_flag("scores", scores)
     done = cases(images, maps, present, features if steps else None)
-    if uncertain is not None:
-        _check_ignored(ignore_index, present.shape[1])
+    unsure = uncertain_number(ignore_index, present.shape[1])
     labels, kept = [], []
     for case in done:
         foreground = foreground_of(case)
         refined = [refined_scores(case, foreground, level, steps) for level in levels]
         found = [labels_of(case, one) for one in refined]
         sure = found[0] == found[-1]
-        labels.append(found[0].masked_fill(~sure, ignore_index))
+        labels.append(found[0].masked_fill(~sure, unsure))
         if scores:
             kept.append(_dense(case, refined[0]))
     return PseudoMasks(_together(labels), _together(kept) if scores else None)
@@ -206,14 +206,6 @@ def _levels(background: float, power: float | None, uncertain: float | None) -> 
         return [first, Background(check_number("uncertain", uncertain, 0.0, 1.0))]
     other = check_number("uncertain", uncertain, 0.0, open_low=True)
     return [first, Background(background, other)]
-
-
-def _check_ignored(number: int, n_labels: int) -> None:
-    """Check that uncertain pixels have a number of their own."""
-    check_integer("ignore_index", number, -(2**31), 2**31)
-    if 0 <= number <= n_labels:
-        what = f"outside 0 to the number of labels ({n_labels})"
-        raise ValueError(expected("ignore_index", what, number))
 
 
 def foreground_of(case: Case) -> Tensor:

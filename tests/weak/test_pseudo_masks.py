@@ -88,6 +88,27 @@ def test_pixels_on_which_two_backgrounds_disagree_are_uncertain(first, second):
     assert torch.equal(marked.labels == -1, both == 255)
 
 
+@pytest.mark.parametrize(("labels", "number"), [(254, 255), (255, -1), (300, -1)])
+def test_uncertain_pixels_have_a_number_that_no_label_has(labels, number):
+    maps = torch.zeros(1, labels, 1, 3)
+    maps[0, -1], maps[0, 0] = torch.tensor([0.0, 0.3, 1.0]), torch.tensor([1.0, 0.0, 0.0])
+    present = torch.zeros(1, labels, dtype=torch.bool)
+    present[0, [0, -1]] = True
+    given = (torch.rand(1, 3, 1, 3), maps, present)
+    assert pseudo_masks(*given, uncertain=0.5).labels.tolist() == [[[1, number, labels]]]
+    assert pseudo_masks(*given).labels.tolist() == [[[1, labels, labels]]]
+
+
+def test_a_label_with_the_number_255():
+    """Label 254 of 300: with 255 for uncertain pixels nobody could tell which they are."""
+    images, maps = torch.rand(1, 3, 1, 2), torch.zeros(1, 300, 1, 2)
+    present = torch.zeros(1, 300, dtype=torch.bool)
+    maps[0, 254, 0, 1], present[0, 254] = 1.0, True
+    assert pseudo_masks(images, maps, present).labels.tolist() == [[[0, 255]]]
+    with pytest.raises(ValueError, match=r"outside 0 to the number of labels \(300\), but got 255"):
+        pseudo_masks(images, maps, present, ignore_index=255)
+
+
 def test_images_of_several_sizes_and_grids():
     first, second = case(3, images=1), case(4, images=1, grid=(5, 2), size=(7, 5))
     alone = [pseudo_masks(*one, scores=True) for one in (first, second)]
@@ -339,6 +360,11 @@ WRONG = {
         {"uncertain": 0.3, "ignore_index": 4},
         ValueError,
         "Expected ignore_index to be outside 0 to the number of labels (4), but got 4.",
+    ),
+    "a label as ignore_index with nothing uncertain": wrong(
+        {"ignore_index": 0},
+        ValueError,
+        "Expected ignore_index to be outside 0 to the number of labels (4), but got 0.",
     ),
     "a name": wrong({"refine": "walk"}, ValueError, f"{STEPS}'walk'."),
     "a class": wrong({"refine": [RandomWalk]}, TypeError, f"{STEPS}<class"),

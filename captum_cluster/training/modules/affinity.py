@@ -37,7 +37,8 @@ class LitAffinity(SettingsModule):
         network: What is trained.
         settings: As in ``LitCamClassifier``, with ``head_epochs=0`` and ``top_share=1``.
         radius: Pixels of the grid nearer than this are compared; above 0. That of the walk.
-        ignore_index: The label of uncertain pixels.
+        ignore_index: The number of uncertain pixels: 255 as ``pseudo_masks`` makes them, but -1
+            from 255 labels on.
 
     Raises:
         TypeError: An argument is of another type.

@@ -32,6 +32,7 @@ class LitSegmentation(SettingsModule):
 
     Raises:
         TypeError: An argument is of another type, or the network is without ``num_labels``.
+        ValueError: The network has more than 254 labels, of which 255 would be one.
 
     Shape:
         Batches (images (N,c,H,W), masks (N,H,W) int64), or with an index (N,) as third part: 0 for
@@ -52,6 +53,9 @@ class LitSegmentation(SettingsModule):
         if not isinstance(network, nn.Module) or not is_integer(labels):
             what = "a module with a number of labels num_labels"
             raise TypeError(expected("network", what, f"a {type(network).__name__} without"))
+        if int(labels) >= UNCERTAIN:  # type: ignore[arg-type]
+            what = f"of at most {UNCERTAIN - 1} labels, as {UNCERTAIN} is for uncertain pixels"
+            raise ValueError(expected("network", what, labels))
         super().__init__(network, settings)
         self.val_scores = PixelScores(int(labels) + 1)  # type: ignore[arg-type]
 

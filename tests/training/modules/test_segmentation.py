@@ -163,6 +163,13 @@ def test_networks_that_are_none(network, got):
         LitSegmentation(network)
 
 
+def test_networks_of_which_a_label_would_be_taken_for_uncertain():
+    assert LitSegmentation(segmentation_network(nn.Conv2d(3, 8, 3), 254, channels=8))
+    text = "network to be of at most 254 labels, as 255 is for uncertain pixels, but got 255"
+    with pytest.raises(ValueError, match=text):
+        LitSegmentation(segmentation_network(nn.Conv2d(3, 8, 3), 255, channels=8))
+
+
 def test_settings_that_are_none():
     with pytest.raises(TypeError, match="settings to be TrainingSettings"):
         LitSegmentation(tiny(), 3)
