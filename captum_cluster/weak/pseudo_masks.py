@@ -16,6 +16,7 @@ from captum_cluster._checks import (
     expected,
 )
 from captum_cluster.functional.weak.scores import (
+    BACKGROUND,
     background_scores,
     foreground_scores,
     score_labels,
@@ -60,23 +61,28 @@ class Background:
     """How the background scores: a constant, or what the labels leave over, to a power.
 
     Args:
-        score: The constant, from 0 to 1.
-        power: alpha of ``(1 - max) ** alpha``, above 0; None for the constant.
+        score: The constant, from 0 to 1; or
+        power: alpha of ``(1 - max) ** alpha``, above 0.
 
     Raises:
         TypeError: An argument is no number.
-        ValueError: It is outside its range.
+        ValueError: It is outside its range, or both are given, or neither.
 
     Example:
         >>> Background(power=16)
-        Background(score=0.15, power=16.0)
+        Background(score=None, power=16.0)
     """
 
-    score: float = 0.15
+    score: float | None = None
     power: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "score", check_number("background", self.score, 0.0, 1.0))
+        if (self.score is None) == (self.power is None):
+            got = "neither" if self.score is None else "both"
+            raise ValueError(expected("the background", "either a score or a power", got))
+        if self.score is not None:
+            score = check_number("background", self.score, 0.0, 1.0)
+            object.__setattr__(self, "score", score)
         if self.power is not None:
             power = check_number("power", self.power, 0.0, open_low=True)
             object.__setattr__(self, "power", power)
@@ -84,11 +90,20 @@ class Background:
     def scores(self, foreground: Tensor) -> Tensor:
         """Return the background's scores (1,H,W) beside those of the labels (P,H,W)."""
         if not len(foreground):
-            level = self.score if self.power is None else 1.0
+            level = 1.0 if self.score is None else self.score
             return foreground.new_full((1, *foreground.shape[1:]), level)
-        if self.power is None:
-            return background_scores(foreground[None], score=self.score)
-        return background_scores(foreground[None], power=self.power)
+        return background_scores(foreground[None], score=self.score, power=self.power)
+
+
+def default_background(refine: Sequence[Step] | Step = ()) -> Background:
+    """Return the background where none is named, before refinements; see ``pseudo_masks``.
+
+    Example:
+        >>> default_background("random-walk")
+        Background(score=0.15, power=None)
+    """
+    del refine  # of no effect so far
+    return Background(BACKGROUND)
 
 
 def pseudo_masks(
@@ -96,7 +111,7 @@ def pseudo_masks(
     maps: Tensor | Sequence[Tensor],
     present: Tensor,
     *,
-    background: float = 0.15,
+    background: float | None = None,
     power: float | None = None,
     refine: Sequence[Step] | Step = (),
     features: Features | None = None,
@@ -117,7 +132,7 @@ def pseudo_masks(
         maps: (N,L,h,w) float, any range, at any resolution, or N times (L,h,w): from any method of
             either face. Those of absent labels are not read.
         present: (N,L) bool, the labels each image has.
-        background: The background's score, from 0 to 1.
+        background: The background's score, from 0 to 1. None: 0.15 where there is no power.
         power: alpha, above 0: the background scores ``(1 - max) ** alpha`` instead, where max is
             the highest score of a label. Before a random walk 16 is usual.
         refine: Names, "random-walk" or "crf", or objects with ``refine(image, scores, features)``
@@ -132,8 +147,9 @@ def pseudo_masks(
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: A number is out of range, numbers or shapes do not belong together, an image
-            leaves [0,1], or a present label's map is not finite.
+        ValueError: A number is out of range, a background and a power are given both, numbers or
+            shapes do not belong together, an image leaves [0,1], or a present label's map is not
+            finite.
 
     Example:
         >>> images = torch.rand(1, 3, 1, 4)
@@ -148,8 +164,10 @@ def pseudo_masks(
         Chang et al. 2020, "Sub-category exploration", section 4; Ahn and Kwak 2018, "Learning
         pixel-level semantic affinity", for the power and the uncertain pixels.
     """
-    levels = _levels(background, power, uncertain)
     steps = refinements(refine)
+    named = background is not None or power is not None
+    first = Background(background, power) if named else default_background(steps)
+    levels = [first] if uncertain is None else [first, _second(first, uncertain)]
     check_flag("scores", scores)
     done = cases(images, maps, present, features if steps else None)
     unsure = uncertain_number(ignore_index, present.shape[1])
@@ -197,15 +215,11 @@ def _refinement(step: object) -> Refinement:
     return step
 
 
-def _levels(background: float, power: float | None, uncertain: float | None) -> list[Background]:
-    """Return the one background, or the two whose masks must agree."""
-    first = Background(background, power)
-    if uncertain is None:
-        return [first]
-    if power is None:
-        return [first, Background(check_number("uncertain", uncertain, 0.0, 1.0))]
-    other = check_number("uncertain", uncertain, 0.0, open_low=True)
-    return [first, Background(background, other)]
+def _second(first: Background, uncertain: float) -> Background:
+    """Return the background whose masks must agree with those of the first, of the same kind."""
+    if first.power is None:
+        return Background(check_number("uncertain", uncertain, 0.0, 1.0))
+    return Background(power=check_number("uncertain", uncertain, 0.0, open_low=True))
 
 
 def foreground_of(case: Case) -> Tensor:

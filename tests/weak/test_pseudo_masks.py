@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from captum_cluster.functional.metrics import label_maps
-from captum_cluster.weak.pseudo_masks import Background, pseudo_masks
+from captum_cluster.weak.pseudo_masks import Background, default_background, pseudo_masks
 from captum_cluster.weak.refinement import DenseCRF, RandomWalk
 
 SIZE = (9, 12)
@@ -348,6 +348,11 @@ WRONG = {
         "Expected background to be a number from 0 to 1, but got 1.5.",
     ),
     "a power": wrong({"power": 0}, ValueError, "Expected power to be a number above 0, but got 0."),
+    "a background and a power": wrong(
+        {"background": 0.3, "power": 4},
+        ValueError,
+        "Expected the background to be either a score or a power, but got both.",
+    ),
     "a second background": wrong(
         {"uncertain": 2}, ValueError, "Expected uncertain to be a number from 0 to 1, but got 2."
     ),
@@ -398,6 +403,23 @@ def test_a_refinement_that_gives_something_else(made, kind, text):
     with pytest.raises(kind, match="^Expected the scores of Broken") as raised:
         pseudo_masks(IMAGES, MAPS, PRESENT, refine=Broken())
     assert str(raised.value).startswith(text)
+
+
+@pytest.mark.parametrize("refine", [(), "crf", ["random-walk", DenseCRF()]], ids=str)
+def test_the_default_background(refine):
+    images, maps, present = case(15)
+    found = pseudo_masks(images, maps, present, refine=refine, scores=True)
+    level = default_background(refine)
+    named = {"background": level.score, "power": level.power}
+    same = pseudo_masks(images, maps, present, refine=refine, scores=True, **named)
+    assert torch.equal(found.labels, same.labels)
+    assert torch.equal(found.scores, same.scores)
+
+
+def test_a_background_is_a_score_or_a_power():
+    with pytest.raises(ValueError, match="^Expected the background to be either .* got neither.$"):
+        Background()
+    assert default_background() == Background(0.15)
 
 
 def test_the_background_of_no_label():

@@ -111,6 +111,11 @@ BAD = {
         ValueError,
         "Expected power to be a number above 0, but got 0.",
     ),
+    "a score and a power": (
+        lambda: with_background(ONE, score=0.3, power=4),
+        ValueError,
+        "Expected the background to be either a score or a power, but got both.",
+    ),
     "power is a text": (
         lambda: with_background(ONE, power="4"),
         TypeError,
