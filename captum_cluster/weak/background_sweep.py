@@ -133,7 +133,7 @@ def background_counts(
                 [2, 1]])
     """
     levels, steps = _levels(backgrounds, powers), refinements(refine)
-    done = cases(images, maps, present, features if steps else None)
+    done = cases(images, maps, present, features, with_features=bool(steps))
     truths = _listed(masks, present)
     ignored = uncertain_number(None, present.shape[1]) if ignore_index is None else ignore_index
     sums: dict[str, Tensor] = {}

@@ -128,7 +128,7 @@ def pseudo_masks(
 
     Args:
         images: (N,3,H,W) float in [0,1], not normalised for a model, or N images (3,H,W) of any
-            sizes.
+            sizes. Grey ones may have one channel: refinements see three equal ones.
         maps: (N,L,h,w) float, any range, at any resolution, or N times (L,h,w): from any method of
             either face. Those of absent labels are not read.
         present: (N,L) bool, the labels each image has.
@@ -169,7 +169,7 @@ def pseudo_masks(
     first = Background(background, power) if named else default_background(steps)
     levels = [first] if uncertain is None else [first, _second(first, uncertain)]
     check_flag("scores", scores)
-    done = cases(images, maps, present, features if steps else None)
+    done = cases(images, maps, present, features, with_features=bool(steps))
     unsure = uncertain_number(ignore_index, present.shape[1])
     labels, kept = [], []
     for case in done:

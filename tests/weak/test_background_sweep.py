@@ -197,6 +197,11 @@ def test_wrong_arguments(name):
     assert str(raised.value).startswith(text)
 
 
+def test_features_of_which_nothing_is_made_are_checked():
+    with pytest.raises(TypeError, match="^Expected features to be a tensor or a list of tensors"):
+        background_counts(IMAGES, MAPS, PRESENT, MASKS, backgrounds=LEVELS, features=3)
+
+
 def test_neither_scores_nor_powers():
     with pytest.raises(ValueError, match="either scores or powers, but got neither"):
         background_counts(IMAGES, MAPS, PRESENT, MASKS)

@@ -185,6 +185,21 @@ def test_the_steps_come_in_order_and_see_the_present_labels():
     assert torch.equal(result.labels, torch.full((1, *SIZE), 4))
 
 
+@pytest.mark.parametrize("name", [(), "random-walk", "crf"], ids=str)
+def test_grey_images_have_one_channel_or_three_equal_ones(name):
+    images, maps, present = case(16)
+    grey = images[:, :1]
+    found = pseudo_masks(grey, maps, present, refine=name, scores=True)
+    same = pseudo_masks(grey.expand(-1, 3, -1, -1), maps, present, refine=name, scores=True)
+    assert torch.equal(found.labels, same.labels)
+    torch.testing.assert_close(found.scores, same.scores)
+    step = Recorder(0, 0.0)
+    pseudo_masks(list(grey), maps, present, refine=step, features=lambda image: image * 2)
+    for (image, _, seen), one in zip(step.given, grey, strict=True):
+        assert torch.equal(image, one.expand(3, -1, -1))
+        assert torch.equal(seen, 2 * image)
+
+
 def test_features_are_made_of_an_image_when_its_turn_comes():
     images, maps, present = case(9)
     made = []
@@ -319,10 +334,24 @@ WRONG = {
         "Expected images to be float tensors (3,H,W), but got a tensor of shape (3, 9, 12) and "
         "dtype torch.uint8.",
     ),
-    "grey": wrong(
-        {"images": IMAGES[:, :1]},
+    "two channels": wrong(
+        {"images": IMAGES[:, :2]},
         ValueError,
-        "Expected images to be of shape (3,H,W), but got (1, 9, 12).",
+        "Expected images to be of shape (3,H,W) or (1,H,W), but got (2, 9, 12).",
+    ),
+    "features of which nothing is made": wrong(
+        {"features": 3},
+        TypeError,
+        "Expected features to be a tensor or a list of tensors, but got 3.",
+    ),
+    "a feature of which nothing is made": wrong(
+        {"features": [ONES[0], ONES[1], ONES[2].long()]},
+        TypeError,
+        "Expected features to be float tensors (D,h,w), but got a tensor of shape (4, 2, 2) and "
+        "dtype torch.int64.",
+    ),
+    "features of two images of which nothing is made": wrong(
+        {"features": ONES[:2]}, ValueError, f"Expected features to be {MANY}"
     ),
     "normalised": wrong({"images": 0 * IMAGES + 1.5}, ValueError, UNIT + "1.5 to 1.5."),
     "negative": wrong({"images": 0 * IMAGES - 0.5}, ValueError, UNIT + "-0.5 to -0.5."),
