@@ -170,6 +170,20 @@ def test_an_object_of_one_pixel():
     assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("refine", ["random-walk", "crf", ("random-walk", "crf")], ids=str)
+@pytest.mark.parametrize("level", [{"background": 0.15}, {"power": 16}], ids=str)
+@pytest.mark.parametrize("size", [SIZE, (40, 30)], ids=str)
+def test_a_refinement_keeps_an_object_of_one_pixel(refine, level, size):
+    """White on black, so that nothing around it is like it."""
+    images, maps = torch.zeros(1, 3, *size), torch.zeros(1, 2, *size)
+    images[..., 4, 5], maps[0, 1, 4, 5] = 1.0, 1e-3
+    present = torch.tensor([[True, True]])
+    found = pseudo_masks(images, maps, present, refine=refine, **level).labels
+    expected = torch.zeros(1, *size, dtype=torch.long)
+    expected[0, 4, 5] = 2
+    assert torch.equal(found, expected)
+
+
 def test_the_steps_come_in_order_and_see_the_present_labels():
     images, maps, present = case(8, images=1)
     present[0] = torch.tensor([False, True, False, True])
