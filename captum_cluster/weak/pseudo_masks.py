@@ -140,7 +140,7 @@ def pseudo_masks(
         features: For the refinements: N times (D,h',w') float, of a layer of the classifier for
             example, or a function that gives them of an image (3,H,W); None: colour and position.
         uncertain: A second background score, or with ``power`` a second power: pixels whose label
-            is not the same with both become ``ignore_index``.
+            is not the same with both become ``ignore_index``; see ``confident_labels``.
         ignore_index: The number of uncertain pixels, none of 0 to L. None: 255, or -1 from 255
             labels on, where 255 is a label's.
         scores: Whether the scores are returned too, for all L labels.

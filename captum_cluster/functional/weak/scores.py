@@ -144,6 +144,14 @@ def score_labels(scores: Tensor) -> Tensor:
 def confident_labels(low: Tensor, high: Tensor, *, ignore_index: int = 255) -> Tensor:
     """Return the labels where both label maps agree, and ``ignore_index`` elsewhere.
 
+    AffinityNet's code has it as: the label of ``low`` where that is one, background where ``high``
+    is background, else uncertain. That is the same as long as the labels' scores are equal in both,
+    and the background of ``low`` nowhere below that of ``high``: then a label that wins in ``low``
+    wins in ``high`` too. So it is for maps, and after a random walk, which takes each channel by
+    itself and keeps the order of two. The CRF mixes channels. After it a pixel may be of a label in
+    ``low`` and background, or another label, in ``high``: there the code has background, or the
+    label of ``low``, and this function ``ignore_index``.
+
     Args:
         low: (N,H,W) int, the labels with much background (power 4).
         high: (N,H,W) int, the labels with little background (power 32).
