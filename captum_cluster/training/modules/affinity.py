@@ -82,7 +82,16 @@ class LitAffinity(SettingsModule):
         return features
 
     def loss_of(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of the pairs of a batch."""
+        """Return the loss of the pairs of a batch.
+
+        Raises:
+            TypeError: The labels are no integers.
+            ValueError: They are not of the images' size.
+        """
+        shape = (len(images), *images.shape[-2:])
+        if isinstance(labels, Tensor) and labels.shape != shape:
+            what = f"of the images' size {shape}"
+            raise ValueError(expected("labels", what, tuple(labels.shape)))
         features = self(images)
         # Half precision would round what pixels that are nearly alike differ by.
         features = features.to(torch.promote_types(features.dtype, torch.float32))
