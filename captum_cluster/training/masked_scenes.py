@@ -35,7 +35,8 @@ class MaskedScenes(Dataset[Scene]):
     Raises:
         TypeError: ``masks`` is neither; or, when a scene is asked for, its mask holds no integers.
         ValueError: There are more or fewer masks than scenes; or, when a scene is asked for, its
-            mask is not there, has another size or a number that is no label's.
+            mask is not there, has another size or a number that is no label's, or there are more
+            than 254 labels, of which 255 is one.
 
     Example:
         >>> from captum_cluster.data import DigitScenes
@@ -71,7 +72,8 @@ def with_pixels(scene: Scene, mask: Tensor | None) -> Scene:
 
     Raises:
         TypeError: The mask holds no integers.
-        ValueError: It is None, has another size, or a number that is no label's.
+        ValueError: It is None, has another size, or a number that is no label's, or there are more
+            than 254 labels.
 
     Example:
         >>> scene = Scene(torch.zeros(3, 1, 3), torch.tensor([False, True]))
@@ -101,6 +103,9 @@ def _checked(scene: Scene, mask: Any) -> Tensor:
         what = f"of the image's size {scene.size}"
         raise ValueError(expected(name, what, tuple(mask.shape)))
     numbers, most = mask.detach().cpu().long(), len(scene.labels)
+    if most >= UNCERTAIN:
+        what = f"of at most {UNCERTAIN - 1} labels, as {UNCERTAIN} is for uncertain pixels"
+        raise ValueError(expected(name, what, most))
     strange = numbers[((numbers < 0) | (numbers > most)) & (numbers != UNCERTAIN)]
     if len(strange):
         what = f"of numbers from 0 to the number of labels ({most}), or {UNCERTAIN}"

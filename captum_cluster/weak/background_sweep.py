@@ -11,6 +11,7 @@ from captum_cluster._checks import expected
 from captum_cluster.functional.metrics import Sums
 from captum_cluster.functional.metrics.segmentation import check_masks, confusion
 from captum_cluster.functional.metrics.sweep import best_threshold
+from captum_cluster.functional.weak.uncertain import uncertain_number
 from captum_cluster.weak.cases import Case, Features, cases
 from captum_cluster.weak.pseudo_masks import (
     Background,
@@ -38,7 +39,7 @@ def best_background(
     powers: Sequence[float] | None = None,
     refine: Sequence[Step] | Step = (),
     features: Features | None = None,
-    ignore_index: int = 255,
+    ignore_index: int | None = None,
     average: str = "present",
 ) -> tuple[float, float]:
     """Return the background score, or the power, of the masks with the highest mIoU, and that mIoU.
@@ -58,7 +59,8 @@ def best_background(
         powers: The powers that are tried instead, above 0.
         refine: As in ``pseudo_masks``: the masks are compared after it.
         features: As in ``pseudo_masks``.
-        ignore_index: Pixels of ``masks`` with this value count nowhere.
+        ignore_index: Pixels of ``masks`` with this value, which may be a class, count nowhere.
+            None: 255, or -1 from 255 labels on, where 255 is a label's.
         average: "present" or "all", as in ``mean_iou_compute``.
 
     Returns:
@@ -100,7 +102,7 @@ def background_counts(
     powers: Sequence[float] | None = None,
     refine: Sequence[Step] | Step = (),
     features: Features | None = None,
-    ignore_index: int = 255,
+    ignore_index: int | None = None,
 ) -> Sums:
     """Return the counts of the masks with each of S backgrounds, (S,L+1) each.
 
@@ -131,11 +133,12 @@ def background_counts(
                 [2, 1]])
     """
     levels, steps = _levels(backgrounds, powers), refinements(refine)
-    done = cases(images, maps, present, features if steps else None)
+    done = cases(images, maps, present, features, with_features=bool(steps))
     truths = _listed(masks, present)
+    ignored = uncertain_number(None, present.shape[1]) if ignore_index is None else ignore_index
     sums: dict[str, Tensor] = {}
     for case, truth in zip(done, truths, strict=True):
-        counts = _counts(case, truth, levels, steps, ignore_index)
+        counts = _counts(case, truth, levels, steps, ignored)
         sums = {name: sums.get(name, 0) + count for name, count in counts.items()}
     return sums
 

@@ -14,6 +14,7 @@ from captum_cluster._checks import (
     check_finite,
     check_integer,
     check_number,
+    describe,
     expected,
 )
 from captum_cluster._extras import require
@@ -30,6 +31,7 @@ COLOURS = ("rgb", "hsv", "lab", "grey")
 _LEAST_REGIONS = 400
 # L is from 0 to 100, a and b are from -128 to 127.
 _LAB_SHIFT, _LAB_RANGE = np.array([0, 128, 128]), np.array([100, 255, 255])
+_ROUNDING = 1e-4  # by how much a picture may leave [0,1]
 
 
 def candidate_boxes(
@@ -81,7 +83,7 @@ def candidate_boxes(
     References:
         Uijlings et al. 2013, "Selective Search for Object Recognition", sections 3 and 5.
     """
-    _check_image(image)
+    check_image(image)
     scales = [
         check_number("scale", one, 0.0, open_low=True)
         for one in (scale if isinstance(scale, Sequence) else (scale,))
@@ -104,12 +106,25 @@ def candidate_boxes(
     return boxes[large][:limit]
 
 
-def _check_image(image: Tensor) -> None:
+def check_image(image: Any) -> tuple[int, int]:
+    """Return the height and width of an image, if it is (3,H,W) float in [0,1].
+
+    Raises:
+        TypeError: It is no float tensor.
+        ValueError: It has another shape or leaves [0,1] by more than rounding.
+
+    Example:
+        >>> check_image(torch.rand(3, 4, 5))
+        (4, 5)
+    """
+    if not isinstance(image, Tensor) or not image.is_floating_point():
+        raise TypeError(expected("image", "a float tensor (3,H,W)", describe(image)))
     if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
         raise ValueError(expected("image", "of shape (3,H,W)", f"{tuple(image.shape)}"))
     low, high = torch.aminmax(check_finite("image", image))
-    if low < 0 or high > 1:
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(expected("image", "in [0,1]", f"values from {low:g} to {high:g}"))
+    return image.shape[1], image.shape[2]
 
 
 def _check_some(**options: Sequence[object]) -> None:
@@ -129,7 +144,7 @@ def _least(min_size: int | None, scale: float, image: Tensor) -> int:
 def _in_colours(image: Tensor, colours: str) -> Array:
     """Return the image (H,W,C) in a colour space, each channel from 0 to 1."""
     color = require("skimage.color", "weak")
-    rgb = image.detach().cpu().double().permute(1, 2, 0).numpy()
+    rgb = image.detach().cpu().double().clamp(0.0, 1.0).permute(1, 2, 0).numpy()
     spaces: dict[str, Callable[[], Any]] = {
         "rgb": lambda: rgb,
         "hsv": lambda: color.rgb2hsv(rgb),

@@ -22,7 +22,7 @@ class Case:
     """One image with the maps of the labels it has.
 
     Attributes:
-        image: (3,H,W) float in [0,1].
+        image: (3,H,W) float in [0,1]; of a grey one the channels are equal.
         maps: (P,h,w) float, the maps of the present labels only.
         labels: (P,) int64, which labels these are.
         n_labels: L.
@@ -46,14 +46,17 @@ def cases(
     maps: Tensor | Sequence[Tensor],
     present: Tensor,
     features: Features | None = None,
+    *,
+    with_features: bool = True,
 ) -> Iterator[Case]:
     """Yield the images one by one; what does not fit together is found before the first.
 
     Args:
-        images: (N,3,H,W) float in [0,1], or N images (3,H,W) of any sizes.
+        images: (N,3,H,W) float in [0,1], or N images (3,H,W) of any sizes; or of one channel, grey.
         maps: (N,L,h,w) float, or N times (L,h,w). Those of absent labels are not read.
         present: (N,L) bool.
         features: N times (D,h,w), or a function of an image, called when its turn comes.
+        with_features: Whether the cases have them; they are checked in either case.
 
     Raises:
         TypeError: An argument is of another type.
@@ -70,12 +73,18 @@ def cases(
     count, n_labels = present.shape
     pictures = [_image(image) for image in _listed("images", images, count)]
     rows = [_maps(row, n_labels) for row in _listed("maps", maps, count)]
-    made = features if callable(features) or features is None else None
-    given = None if features is made else _listed("features", features, count)
+    sources = _sources(features, count)
     return (
-        _case(pictures[number], rows[number], present[number], given[number] if given else made)
-        for number in range(count)
+        _case(pictures[number], rows[number], present[number], source if with_features else None)
+        for number, source in enumerate(sources)
     )
+
+
+def _sources(features: Any, count: int) -> list[Any]:
+    """Return the features of each image, or the function that makes them, or None."""
+    if features is None or callable(features):
+        return [features] * count
+    return [_features(one) for one in _listed("features", features, count)]
 
 
 def _case(
@@ -86,7 +95,7 @@ def _case(
     image = image.to(maps.device)
     features = source(image) if callable(source) else source
     if features is not None:
-        features = _floats("features", features, 3, "(D,h,w)").to(maps.device)
+        features = _features(features).to(maps.device)
     return Case(image, check_finite("maps", maps[labels]), labels, len(present), features)
 
 
@@ -109,16 +118,23 @@ def _listed(name: str, values: Any, count: int) -> list[Any]:
     return list(values)
 
 
+def _features(features: Any) -> Tensor:
+    """Return features (D,h,w), float32 or float64."""
+    return _floats("features", features, 3, "(D,h,w)")
+
+
 def _image(image: Any) -> Tensor:
-    """Return an image (3,H,W) in [0,1], float32 or float64."""
+    """Return an image (3,H,W) in [0,1], float32 or float64, of one of (3,H,W) or (1,H,W)."""
     values = check_finite("images", _floats("images", image, 3, "(3,H,W)"))
-    if len(values) != 3:
-        raise ValueError(expected("images", "of shape (3,H,W)", f"{tuple(values.shape)}"))
+    if len(values) not in (1, 3):
+        raise ValueError(
+            expected("images", "of shape (3,H,W) or (1,H,W)", f"{tuple(values.shape)}")
+        )
     low, high = (float(value) for value in torch.aminmax(values))
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         what = "in [0,1] (not normalised for a model)"
         raise ValueError(expected("images", what, f"values from {low:g} to {high:g}"))
-    return values.clamp(0.0, 1.0)
+    return values.clamp(0.0, 1.0).expand(3, -1, -1)
 
 
 def _maps(maps: Any, n_labels: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from captum_cluster._checks import check_choice, check_integer, describe, expected
 from captum_cluster.functional.metrics import clip_boxes, tight_box
 from captum_cluster.functional.weak.run_lengths import run_lengths, run_text
+from captum_cluster.functional.weak.uncertain import uncertain_number
 
 PARTS = ("label", "component")
 
@@ -84,7 +85,7 @@ def coco_dataset(
     *,
     category_ids: Sequence[int] | None = None,
     parts: str = "label",
-    ignore_index: int = 255,
+    ignore_index: int | None = None,
     description: str = "",
 ) -> dict[str, Any]:
     """Return images with their masks and boxes as a data set in COCO's form, for ``save_coco``.
@@ -100,7 +101,8 @@ def coco_dataset(
             of its pixels in a mask.
         parts: "label": all pixels of a label are one annotation (a pseudo mask does not tell the
             objects of a label apart); "component": each connected part is one.
-        ignore_index: Pixels of masks with this number are uncertain.
+        ignore_index: Pixels of masks with this number, none of 0 to L, are uncertain. None: as
+            ``pseudo_masks`` makes them, 255, or -1 from 255 labels on.
         description: What the data set is, for whoever opens the file.
 
     Returns:
@@ -108,8 +110,9 @@ def coco_dataset(
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: Names or ids are doubled or not one for each label, or an image holds a number
-            that is no label, or a box without a pixel of the image.
+        ValueError: Names or ids are doubled or not one for each label, ``ignore_index`` is a
+            label's number, or an image holds a number that is no label, or a box without a pixel
+            of the image.
 
     Example:
         >>> mask = torch.tensor([[0, 2, 2], [0, 2, 255]])
@@ -120,12 +123,12 @@ def coco_dataset(
     """
     ids = _category_ids(classes, category_ids)
     check_choice("parts", parts, PARTS)
-    check_integer("ignore_index", ignore_index, -(2**31), 2**31)
+    ignored = uncertain_number(ignore_index, len(ids))
     entries: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     for image in _images(images):
         entries.append(_entry(image, len(entries) + 1))
-        for label, found in [*_of_mask(image, parts, ignore_index), *_of_boxes(image)]:
+        for label, found in [*_of_mask(image, parts, ignored), *_of_boxes(image)]:
             place = {"id": len(notes) + 1, "image_id": entries[-1]["id"]}
             category = ids[check_integer("a label", label, 0, len(ids) - 1)]
             notes.append({**place, "category_id": category, "iscrowd": 0, **found})

@@ -31,6 +31,8 @@ def classifier_scores(
 ) -> ScoreCrops:
     """Return a function that scores crops by a classifier: what ``object_proposals`` takes.
 
+    It also takes the model itself, for the defaults.
+
     Each crop is resized to ``size`` whatever its proportions (bilinear, antialiased), normalised,
     and given to the model in eval mode without gradients, on the model's device and in its
     precision. The model is left as it was found.
@@ -80,6 +82,26 @@ def classifier_scores(
         return torch.cat(rows) if rows else torch.zeros(0, len(labels))
 
     return score_crops
+
+
+def scorer(score_crops: Any) -> ScoreCrops:
+    """Return a function that scores crops: ``classifier_scores`` of a module, or what is given.
+
+    Raises:
+        TypeError: It is neither a module nor a function.
+
+    Example:
+        >>> score = scorer(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        >>> score([torch.rand(3, 5, 2)], [0, 2]).shape
+        torch.Size([1, 2])
+    """
+    if isinstance(score_crops, nn.Module):
+        return classifier_scores(score_crops)
+    if isinstance(score_crops, type) or not callable(score_crops):
+        what = "a classifier (an nn.Module) or a function of crops and labels"
+        raise TypeError(expected("score_crops", what, describe(score_crops)))
+    found: ScoreCrops = score_crops
+    return found
 
 
 def _sides(size: Any) -> list[int]:

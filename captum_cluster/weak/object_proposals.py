@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captum_cluster._checks import (
     check_finite,
@@ -23,8 +25,8 @@ from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.functional.metrics.regions import Box, largest_component, tight_box
 from captum_cluster.functional.weak.boxes import contains_pixel, crop_boxes, pixel_boxes
 from captum_cluster.functional.weak.peaks import peaks
-from captum_cluster.weak.candidates import candidate_boxes
-from captum_cluster.weak.crop_scores import ScoreCrops
+from captum_cluster.weak.candidates import candidate_boxes, check_image
+from captum_cluster.weak.crop_scores import ScoreCrops, scorer
 
 # The default distance between peaks, as a share of the image's shorter side.
 _PEAK_DISTANCE = 1 / 16
@@ -52,7 +54,7 @@ def object_proposals(
     maps: Tensor | None,
     labels: Sequence[int] | Tensor,
     *,
-    score_crops: ScoreCrops,
+    score_crops: nn.Module | ScoreCrops,
     candidates: Sequence[Box] | Tensor | None = None,
     distance: int | None = None,
     threshold_relative: float = 0.5,
@@ -72,9 +74,11 @@ def object_proposals(
         maps: (T,h,w) float, any range, at any resolution; one for each of ``labels`` where these
             are numbers, one for each label L where these are bool. None: without maps.
         labels: The T labels of the image: numbers, each once, or (L,) bool.
-        score_crops: From K crops (3,h,w), views of the image, and the T labels as numbers to
-            (K,T), or (K,) where one score serves all labels. It is called once at most, with the
-            candidates that hold any peak. See ``classifier_scores``.
+        score_crops: The classifier, which sees crops as ``classifier_scores(model)`` shows them:
+            of 224 x 224 pixels, normalised as for ImageNet, scored by the softmax (for others give
+            ``classifier_scores(model, ...)``). Or a function of K crops (3,h,w), views of the
+            image, and the T labels as numbers that returns (K,T), or (K,) where one score serves
+            all labels; called once at most, with the candidates that hold any peak.
         candidates: K boxes x0, y0, x1, y1 in pixels; None for ``candidate_boxes(image)``.
         distance: Of peaks, in pixels; see ``peaks``. None: a 16th of the shorter side.
         threshold_relative: Of peaks, as a share of the map's maximum; see ``peaks``.
@@ -100,8 +104,10 @@ def object_proposals(
     References:
         Ha and Youn, "Collection-CAM", section IV-F.
     """
-    size = _image_size(image)
-    numbers, own = _labels_and_maps(labels, maps)
+    size = check_image(image)
+    score = scorer(score_crops)
+    numbers = _numbers(labels)
+    own = None if maps is None else _own_maps(maps, labels)
     boxes = pixel_boxes(candidate_boxes(image) if candidates is None else candidates, size)
     if own is None:
         places: list[tuple[int, tuple[int, int] | None]] = [(t, None) for t in range(len(numbers))]
@@ -114,7 +120,7 @@ def object_proposals(
                 saliency(one, size), distance=near, threshold_relative=threshold_relative
             )
         ]
-    return _best(image, boxes, places, numbers, score_crops)
+    return _best(image, boxes, places, numbers, score)
 
 
 def _best(
@@ -191,10 +197,9 @@ def component_boxes(
         Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", section 3.2.
     """
     level = check_number("threshold", threshold, 0.0, 1.0, open_low=True)
-    numbers, own = _labels_and_maps(labels, maps)
-    if own is None:
-        raise TypeError(expected("maps", "a tensor", "None"))
-    shape = tuple(own.shape[-2:] if size is None else size)
+    numbers = _numbers(labels)
+    own = _own_maps(maps, labels)
+    shape = own.shape[-2:] if size is None else _sides(size)
     found = []
     for label, one in zip(numbers, own, strict=True):
         energy = saliency(one, shape)
@@ -220,27 +225,40 @@ def boxes_of(proposals: Sequence[Proposal], label: int) -> Tensor:
     return torch.tensor([one.box for one in own], dtype=torch.long).reshape(-1, 4)
 
 
-def _image_size(image: Tensor) -> tuple[int, int]:
-    if image.ndim != 3 or image.numel() == 0:
-        raise ValueError(expected("image", "of shape (3,H,W)", f"{tuple(image.shape)}"))
-    return image.shape[1], image.shape[2]
+def _sides(size: Any) -> tuple[int, int]:
+    """Return height and width from a size."""
+    if not isinstance(size, Sequence) or isinstance(size, (str, bytes)):
+        raise TypeError(expected("size", "a height and a width", describe(size)))
+    sides = [check_integer("size", side, 1) for side in size]
+    if len(sides) != 2:
+        raise ValueError(expected("size", "a height and a width", tuple(sides)))
+    return sides[0], sides[1]
 
 
-def _labels_and_maps(
-    labels: Sequence[int] | Tensor, maps: Tensor | None
-) -> tuple[list[int], Tensor | None]:
-    """Return the image's labels as numbers, and the map of each, finite."""
-    flags = isinstance(labels, Tensor) and labels.dtype == torch.bool
-    count = "L" if flags else "T"
-    if maps is not None and (maps.ndim != 3 or len(maps) != len(labels)):
-        what = f"of shape ({count},h,w) with {count} = {len(labels)}"
-        raise ValueError(expected("maps", what, f"{tuple(maps.shape)}"))
-    if isinstance(labels, Tensor) and flags:
-        maps = None if maps is None else maps[labels.to(maps.device)]
-        numbers = labels.nonzero().flatten().tolist()
-    else:
-        listed = labels.tolist() if isinstance(labels, Tensor) else labels
-        numbers = [check_integer("labels", label, 0) for label in listed]
+def _numbers(labels: Any) -> list[int]:
+    """Return the image's labels as numbers, each once."""
+    what = "numbers, or a tensor (T,) or (L,)"
+    if isinstance(labels, Tensor):
+        if labels.ndim != 1:
+            raise ValueError(expected("labels", what, describe(labels)))
+        flags = labels.dtype == torch.bool
+        labels = (labels.nonzero().flatten() if flags else labels).tolist()
+    if isinstance(labels, (str, bytes)) or not isinstance(labels, (Sequence, np.ndarray)):
+        raise TypeError(expected("labels", what, describe(labels)))
+    numbers = [check_integer("labels", label, 0) for label in labels]
     if len(set(numbers)) < len(numbers):
         raise ValueError(expected("labels", "different numbers", numbers))
-    return numbers, None if maps is None else check_finite("maps", maps.detach())
+    return numbers
+
+
+def _own_maps(maps: Any, labels: Sequence[int] | Tensor) -> Tensor:
+    """Return the map of each label that the image has, finite."""
+    flags = isinstance(labels, Tensor) and labels.dtype == torch.bool
+    count = "L" if flags else "T"
+    if not isinstance(maps, Tensor) or not maps.is_floating_point():
+        raise TypeError(expected("maps", f"a float tensor ({count},h,w)", describe(maps)))
+    if maps.ndim != 3 or len(maps) != len(labels) or 0 in maps.shape[1:]:
+        what = f"of shape ({count},h,w) with {count} = {len(labels)}"
+        raise ValueError(expected("maps", what, f"{tuple(maps.shape)}"))
+    own = maps[labels.to(maps.device)] if isinstance(labels, Tensor) and flags else maps
+    return check_finite("maps", own.detach())

@@ -11,16 +11,17 @@ from torch import Tensor
 
 from captum_cluster._checks import (
     check_flag,
-    check_integer,
     check_number,
     describe,
     expected,
 )
 from captum_cluster.functional.weak.scores import (
+    BACKGROUND,
     background_scores,
     foreground_scores,
     score_labels,
 )
+from captum_cluster.functional.weak.uncertain import uncertain_number
 from captum_cluster.weak.cases import Case, Features, cases
 from captum_cluster.weak.refinement import DenseCRF, RandomWalk
 
@@ -60,23 +61,28 @@ class Background:
     """How the background scores: a constant, or what the labels leave over, to a power.
 
     Args:
-        score: The constant, from 0 to 1.
-        power: alpha of ``(1 - max) ** alpha``, above 0; None for the constant.
+        score: The constant, from 0 to 1; or
+        power: alpha of ``(1 - max) ** alpha``, above 0.
 
     Raises:
         TypeError: An argument is no number.
-        ValueError: It is outside its range.
+        ValueError: It is outside its range, or both are given, or neither.
 
     Example:
         >>> Background(power=16)
-        Background(score=0.15, power=16.0)
+        Background(score=None, power=16.0)
     """
 
-    score: float = 0.15
+    score: float | None = None
     power: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "score", check_number("background", self.score, 0.0, 1.0))
+        if (self.score is None) == (self.power is None):
+            got = "neither" if self.score is None else "both"
+            raise ValueError(expected("the background", "either a score or a power", got))
+        if self.score is not None:
+            score = check_number("background", self.score, 0.0, 1.0)
+            object.__setattr__(self, "score", score)
         if self.power is not None:
             power = check_number("power", self.power, 0.0, open_low=True)
             object.__setattr__(self, "power", power)
@@ -84,11 +90,20 @@ class Background:
     def scores(self, foreground: Tensor) -> Tensor:
         """Return the background's scores (1,H,W) beside those of the labels (P,H,W)."""
         if not len(foreground):
-            level = self.score if self.power is None else 1.0
+            level = 1.0 if self.score is None else self.score
             return foreground.new_full((1, *foreground.shape[1:]), level)
-        if self.power is None:
-            return background_scores(foreground[None], score=self.score)
-        return background_scores(foreground[None], power=self.power)
+        return background_scores(foreground[None], score=self.score, power=self.power)
+
+
+def default_background(refine: Sequence[Step] | Step = ()) -> Background:
+    """Return the background where none is named, before refinements; see ``pseudo_masks``.
+
+    Example:
+        >>> default_background("random-walk")
+        Background(score=0.15, power=None)
+    """
+    del refine  # of no effect so far
+    return Background(BACKGROUND)
 
 
 def pseudo_masks(
@@ -96,12 +111,12 @@ def pseudo_masks(
     maps: Tensor | Sequence[Tensor],
     present: Tensor,
     *,
-    background: float = 0.15,
+    background: float | None = None,
     power: float | None = None,
     refine: Sequence[Step] | Step = (),
     features: Features | None = None,
     uncertain: float | None = None,
-    ignore_index: int = 255,
+    ignore_index: int | None = None,
     scores: bool = False,
 ) -> PseudoMasks:
     """Return the segmentation of each image that the maps of its labels make.
@@ -113,11 +128,11 @@ def pseudo_masks(
 
     Args:
         images: (N,3,H,W) float in [0,1], not normalised for a model, or N images (3,H,W) of any
-            sizes.
+            sizes. Grey ones may have one channel: refinements see three equal ones.
         maps: (N,L,h,w) float, any range, at any resolution, or N times (L,h,w): from any method of
             either face. Those of absent labels are not read.
         present: (N,L) bool, the labels each image has.
-        background: The background's score, from 0 to 1.
+        background: The background's score, from 0 to 1. None: 0.15 where there is no power.
         power: alpha, above 0: the background scores ``(1 - max) ** alpha`` instead, where max is
             the highest score of a label. Before a random walk 16 is usual.
         refine: Names, "random-walk" or "crf", or objects with ``refine(image, scores, features)``
@@ -125,14 +140,16 @@ def pseudo_masks(
         features: For the refinements: N times (D,h',w') float, of a layer of the classifier for
             example, or a function that gives them of an image (3,H,W); None: colour and position.
         uncertain: A second background score, or with ``power`` a second power: pixels whose label
-            is not the same with both become ``ignore_index``.
-        ignore_index: The number of uncertain pixels; not one of 0 to L where there may be some.
+            is not the same with both become ``ignore_index``; see ``confident_labels``.
+        ignore_index: The number of uncertain pixels, none of 0 to L. None: 255, or -1 from 255
+            labels on, where 255 is a label's.
         scores: Whether the scores are returned too, for all L labels.
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: A number is out of range, numbers or shapes do not belong together, an image
-            leaves [0,1], or a present label's map is not finite.
+        ValueError: A number is out of range, a background and a power are given both, numbers or
+            shapes do not belong together, an image leaves [0,1], or a present label's map is not
+            finite.
 
     Example:
         >>> images = torch.rand(1, 3, 1, 4)
@@ -147,19 +164,20 @@ def pseudo_masks(
         Chang et al. 2020, "Sub-category exploration", section 4; Ahn and Kwak 2018, "Learning
         pixel-level semantic affinity", for the power and the uncertain pixels.
     """
-    levels = _levels(background, power, uncertain)
     steps = refinements(refine)
+    named = background is not None or power is not None
+    first = Background(background, power) if named else default_background(steps)
+    levels = [first] if uncertain is None else [first, _second(first, uncertain)]
     check_flag("scores", scores)
-    done = cases(images, maps, present, features if steps else None)
-    if uncertain is not None:
-        _check_ignored(ignore_index, present.shape[1])
+    done = cases(images, maps, present, features, with_features=bool(steps))
+    unsure = uncertain_number(ignore_index, present.shape[1])
     labels, kept = [], []
     for case in done:
         foreground = foreground_of(case)
         refined = [refined_scores(case, foreground, level, steps) for level in levels]
         found = [labels_of(case, one) for one in refined]
         sure = found[0] == found[-1]
-        labels.append(found[0].masked_fill(~sure, ignore_index))
+        labels.append(found[0].masked_fill(~sure, unsure))
         if scores:
             kept.append(_dense(case, refined[0]))
     return PseudoMasks(_together(labels), _together(kept) if scores else None)
@@ -197,23 +215,11 @@ def _refinement(step: object) -> Refinement:
     return step
 
 
-def _levels(background: float, power: float | None, uncertain: float | None) -> list[Background]:
-    """Return the one background, or the two whose masks must agree."""
-    first = Background(background, power)
-    if uncertain is None:
-        return [first]
-    if power is None:
-        return [first, Background(check_number("uncertain", uncertain, 0.0, 1.0))]
-    other = check_number("uncertain", uncertain, 0.0, open_low=True)
-    return [first, Background(background, other)]
-
-
-def _check_ignored(number: int, n_labels: int) -> None:
-    """Check that uncertain pixels have a number of their own."""
-    check_integer("ignore_index", number, -(2**31), 2**31)
-    if 0 <= number <= n_labels:
-        what = f"outside 0 to the number of labels ({n_labels})"
-        raise ValueError(expected("ignore_index", what, number))
+def _second(first: Background, uncertain: float) -> Background:
+    """Return the background whose masks must agree with those of the first, of the same kind."""
+    if first.power is None:
+        return Background(check_number("uncertain", uncertain, 0.0, 1.0))
+    return Background(power=check_number("uncertain", uncertain, 0.0, open_low=True))
 
 
 def foreground_of(case: Case) -> Tensor:

@@ -22,6 +22,7 @@ from captum_cluster.functional.weak.dense_crf import (
     dense_crf,
 )
 from captum_cluster.functional.weak.pixel_features import (
+    grid_stride,
     image_features,
     joined_features,
     layer_features,
@@ -39,11 +40,11 @@ class RandomWalk:
     ``exp(-colour * colours - position * distance - layer * features)``, each term the mean
     difference of what it names (see ``image_features`` and ``layer_features``). The defaults are
     AffinityNet's, but for what pixels are compared by: there features learned for it, as with
-    ``RandomWalk(colour=0, position=0, layer=None)``. It lets the background score
-    ``(1 - max) ** 16``. A stride of 8 is for photographs; small images need a smaller one.
+    ``RandomWalk(colour=0, position=0, layer=None)``, and the background scores ``(1 - max) ** 16``.
 
     Attributes:
-        stride: Pixels of the image per pixel of the grid, along each axis; at least 1.
+        stride: Pixels of the image per pixel of the grid, along each axis; at least 1. None: 8, as
+            in AffinityNet, for photographs, and less for small images; see ``grid_stride``.
         radius: Pixels of the grid nearer than this are neighbours; above 0.
         power: Of the affinities; at least 0.
         log_steps: Logarithm of the number of steps; at least 0.
@@ -61,7 +62,7 @@ class RandomWalk:
         >>> image[:, :, 4:] = 1.0
         >>> scores = torch.zeros(1, 4, 8)
         >>> scores[0, 1, 1] = 1.0
-        >>> refined = RandomWalk(stride=1).refine(image, scores)
+        >>> refined = RandomWalk().refine(image, scores)
         >>> refined[0, 0].round(decimals=2)
         tensor([0.0700, 0.0700, 0.0700, 0.0700, 0.0000, 0.0000, 0.0000, 0.0000])
 
@@ -70,7 +71,7 @@ class RandomWalk:
         al. 2020, "Sub-category exploration", section 4.
     """
 
-    stride: int = 8
+    stride: int | None = None
     radius: float = 5.0
     power: float = 8.0
     log_steps: int = 8
@@ -79,7 +80,8 @@ class RandomWalk:
     layer: float | None = 0.5
 
     def __post_init__(self) -> None:
-        check_integer("stride", self.stride, 1)
+        if self.stride is not None:
+            check_integer("stride", self.stride, 1)
         check_number("radius", self.radius, 0.0, open_low=True)
         check_number("power", self.power, 0.0)
         check_integer("log_steps", self.log_steps, 0, 62)
@@ -106,16 +108,18 @@ class RandomWalk:
         if scores.ndim != 3 or scores.numel() == 0:
             raise ValueError(expected("scores", "of shape (C,h,w)", f"{tuple(scores.shape)}"))
         check_finite("scores", scores)
-        height, width = image.shape[-2:]
-        grid = (-(-height // self.stride), -(-width // self.stride))
+        size = image.shape[-2:]
+        stride = grid_stride(size) if self.stride is None else self.stride
+        grid = [-(-side // stride) for side in size]
+        seen = self._features(image, grid, features)
         walked = random_walk(
             on_grid(scores, grid),
-            self._features(image, grid, features),
+            seen,
             log_steps=self.log_steps,
             radius=self.radius,
             power=self.power,
         )
-        return upsample(walked, (height, width))
+        return upsample(walked, size)
 
     def _features(self, image: Tensor, grid: Sequence[int], features: Tensor | None) -> Tensor:
         """Return what the pixels of the grid are compared by, (D,h,w)."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from captum_cluster.data import DigitScenes, Preparation
+from captum_cluster.data import DigitScenes, Preparation, Scene
 from captum_cluster.training.masked_scenes import MaskedScenes, with_pixels
 from captum_cluster.training.sampling import MaskSamples
 from tests.helpers.trainings import PLAIN, Blobs, masks_of
@@ -88,3 +88,13 @@ def test_what_is_no_masks(masks, error, message):
 def test_masks_that_do_not_belong(mask, error, message):
     with pytest.raises(error, match=message):
         MaskedScenes(Blobs(2), lambda index: mask)[1]
+
+
+def test_of_too_many_labels_one_would_be_taken_for_uncertain():
+    def blank(labels):
+        return Scene(torch.zeros(3, 1, 2), torch.zeros(labels, dtype=torch.bool))
+
+    mask = torch.tensor([[254, 255]])
+    assert torch.equal(with_pixels(blank(254), mask).label_map(), mask)
+    with pytest.raises(ValueError, match=r"of at most 254 labels, .* but got 255\."):
+        with_pixels(blank(255), mask)

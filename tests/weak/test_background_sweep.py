@@ -124,6 +124,18 @@ def test_images_of_several_sizes():
         assert torch.equal(alone[0][name] + alone[1][name], count)
 
 
+def test_of_300_labels_that_with_the_number_255_counts():
+    maps, present = torch.zeros(1, 300, 1, 3), torch.zeros(1, 300, dtype=torch.bool)
+    maps[0, 254], present[0, 254] = torch.tensor([[0.0, 0.9, 1.0]]), True
+    given = (torch.rand(1, 3, 1, 3), maps, present, torch.tensor([[[-1, 255, 255]]]))
+    sums = background_counts(*given, backgrounds=[0.5, 0.95])
+    assert sums["true"][:, 255].tolist() == [2, 2]
+    assert sums["intersection"][:, 255].tolist() == [2, 1]
+    assert int(sums["true"].sum()) == 4
+    ignored = background_counts(*given, backgrounds=[0.5], ignore_index=-1)
+    assert torch.equal(ignored["true"], sums["true"][:1])
+
+
 def test_the_walk_is_walked_once(monkeypatch):
     walked = []
     whole = RandomWalk.refine
@@ -183,6 +195,11 @@ def test_wrong_arguments(name):
     with pytest.raises(ValueError, match="^Expected") as raised:
         best_background(**arguments)
     assert str(raised.value).startswith(text)
+
+
+def test_features_of_which_nothing_is_made_are_checked():
+    with pytest.raises(TypeError, match="^Expected features to be a tensor or a list of tensors"):
+        background_counts(IMAGES, MAPS, PRESENT, MASKS, backgrounds=LEVELS, features=3)
 
 
 def test_neither_scores_nor_powers():

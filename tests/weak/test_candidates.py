@@ -136,6 +136,13 @@ IMAGE = torch.zeros(3, 8, 8)
     ("image", "options", "error", "text"),
     [
         (IMAGE[:1], {}, ValueError, "Expected image to be of shape (3,H,W), but got (1, 8, 8)."),
+        (
+            IMAGE.byte(),
+            {},
+            TypeError,
+            "Expected image to be a float tensor (3,H,W), but got a tensor of shape (3, 8, 8) and "
+            "dtype torch.uint8.",
+        ),
         (IMAGE[:, :0], {}, ValueError, "Expected image to be of shape (3,H,W), but got (3, 0, 8)."),
         (
             IMAGE + 2,
@@ -207,8 +214,8 @@ IMAGE = torch.zeros(3, 8, 8)
         ),
     ],
     ids=[
-        "channels", "empty", "range", "nan", "scale", "no scale", "sigma", "min_size", "min_side",
-        "limit", "colours a string", "colours", "no measures", "measures flat",
+        "channels", "bytes", "empty", "range", "nan", "scale", "no scale", "sigma", "min_size",
+        "min_side", "limit", "colours a string", "colours", "no measures", "measures flat",
     ],
 )  # fmt: skip
 def test_what_is_refused(image, options, error, text):

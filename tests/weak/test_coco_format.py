@@ -196,6 +196,24 @@ def test_another_number_for_uncertain_pixels():
     assert [note["category_id"] for note in content["annotations"]] == [2]
 
 
+def test_of_300_labels_none_is_taken_for_uncertain():
+    names = [str(number) for number in range(300)]
+    mask = torch.tensor([[255, 254, -1]])
+    content = coco_dataset([CocoImage("a", (1, 3), mask)], names)
+    assert [note["category_id"] for note in content["annotations"]] == [254, 255]
+    few = coco_dataset([CocoImage("a", (1, 2), mask[:, :2])], names[:254])
+    assert [note["category_id"] for note in few["annotations"]] == [254]
+
+
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_a_label_is_no_number_for_uncertain_pixels(number):
+    with pytest.raises(ValueError, match="^Expected ignore_index") as raised:
+        coco_dataset([ONE], CLASSES, ignore_index=number)
+    assert str(raised.value) == (
+        f"Expected ignore_index to be outside 0 to the number of labels (3), but got {number}."
+    )
+
+
 def test_a_box_is_cut_to_the_image():
     wide = Proposal(label=0, box=(-3, 2, 99, 99), score=1.0)
     content = coco_dataset([CocoImage("a", SIZE, proposals=[wide])], CLASSES)

@@ -2,8 +2,15 @@
 
 import pytest
 import torch
+from torch import nn
 
-from captum_cluster.weak import Proposal, boxes_of, component_boxes, object_proposals
+from captum_cluster.weak import (
+    Proposal,
+    boxes_of,
+    classifier_scores,
+    component_boxes,
+    object_proposals,
+)
 from tests.helpers import localization_references as where
 from tests.helpers import proposal_references as ref
 from tests.helpers.metric_references import prepared
@@ -236,7 +243,7 @@ MAPS = torch.rand(2, *SIZE)
         (
             image(),
             MAPS[0],
-            [0] * 12,
+            list(range(12)),
             ValueError,
             "Expected maps to be of shape (T,h,w) with T = 12, but got (12, 16).",
         ),
@@ -268,15 +275,131 @@ MAPS = torch.rand(2, *SIZE)
             TypeError,
             "Expected labels to be an integer of at least 0, but got 0.5.",
         ),
+        (
+            image().numpy(),
+            MAPS,
+            [0, 1],
+            TypeError,
+            "Expected image to be a float tensor (3,H,W), but got array(",
+        ),
+        (
+            (255 * image()).to(torch.uint8),
+            MAPS,
+            [0, 1],
+            TypeError,
+            "Expected image to be a float tensor (3,H,W), but got a tensor of shape (3, 12, 16) "
+            "and dtype torch.uint8.",
+        ),
+        (
+            255 * torch.ones(3, *SIZE),
+            MAPS,
+            [0, 1],
+            ValueError,
+            "Expected image to be in [0,1], but got values from 255 to 255.",
+        ),
+        (
+            image()[:1],
+            MAPS,
+            [0, 1],
+            ValueError,
+            "Expected image to be of shape (3,H,W), but got (1, 12, 16).",
+        ),
+        (
+            image(),
+            MAPS.numpy(),
+            [0, 1],
+            TypeError,
+            "Expected maps to be a float tensor (T,h,w), but got array(",
+        ),
+        (
+            image(),
+            (9 * MAPS).long(),
+            [0, 1],
+            TypeError,
+            "Expected maps to be a float tensor (T,h,w), but got a tensor of shape (2, 12, 16) and "
+            "dtype torch.int64.",
+        ),
+        (
+            image(),
+            MAPS[:, :0],
+            [0, 1],
+            ValueError,
+            "Expected maps to be of shape (T,h,w) with T = 2, but got (2, 0, 16).",
+        ),
+        (
+            image(),
+            MAPS,
+            1,
+            TypeError,
+            "Expected labels to be numbers, or a tensor (T,) or (L,), but got 1.",
+        ),
+        (
+            image(),
+            MAPS,
+            torch.ones(1, 2, dtype=torch.bool),
+            ValueError,
+            "Expected labels to be numbers, or a tensor (T,) or (L,), but got a tensor of shape "
+            "(1, 2) and dtype torch.bool.",
+        ),
     ],
-    ids=["image", "count", "flags", "axes", "nan", "twice", "negative", "fraction"],
-)
+    ids=[
+        "image", "count", "flags", "axes", "nan", "twice", "negative", "fraction", "array", "bytes",
+        "range", "grey", "maps as an array", "maps of integers", "maps without pixels",
+        "one label", "labels of a batch",
+    ],
+)  # fmt: skip
 def test_what_does_not_belong_together(picture, maps, labels, error, text):
     with pytest.raises(error, match="^Expected") as raised:
         object_proposals(
             picture, maps, labels, score_crops=score_crops, candidates=[(0, 0, 16, 12)]
         )
-    assert str(raised.value) == text
+    assert str(raised.value).startswith(text)
+
+
+def test_rounding_may_leave_the_range():
+    pytest.importorskip("skimage")
+    picture = image()
+    picture[0, 0, 0] = 1 + 1e-5
+    assert object_proposals(picture, None, [0], score_crops=score_crops)
+
+
+class Classifier(nn.Module):
+    """Of images of the default size: the second label's score is the share of red."""
+
+    def forward(self, images):
+        assert images.shape[1:] == (3, 224, 224)
+        return torch.stack([images[:, 1], images[:, 0]], dim=1).mean(dim=(2, 3))
+
+
+def test_the_classifier_scores_crops():
+    picture = torch.zeros(3, *SIZE)
+    picture[0, 3:8, 2:6], picture[1, 4:9, 9:14] = 1.0, 1.0
+    boxes = [(0, 0, 16, 12), (2, 3, 6, 8), (9, 4, 14, 9), (9, 4, 11, 9)]
+    maps = torch.rand(2, *SIZE, generator=torch.Generator().manual_seed(7))
+    given = {"candidates": boxes, "distance": 3}
+    for here in (None, maps):
+        found = object_proposals(picture, here, [1, 0], score_crops=Classifier(), **given)
+        scores = classifier_scores(Classifier())
+        assert found == object_proposals(picture, here, [1, 0], score_crops=scores, **given)
+    best = object_proposals(picture, None, [1, 0], score_crops=Classifier(), **given)
+    assert [one.box for one in best] == [(2, 3, 6, 8), (9, 4, 14, 9)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (None, "None (NoneType)."),
+        ("resnet18", "'resnet18' (str)."),
+        (Classifier, "<class 'tests.weak.test_object_proposals.Classifier'> (type)."),
+        (torch.zeros(2), "a tensor of shape (2,) and dtype torch.float32."),
+    ],
+    ids=["none", "name", "class", "tensor"],
+)
+def test_what_scores_no_crops(wrong, got):
+    with pytest.raises(TypeError, match="^Expected score_crops to be a classifier") as raised:
+        object_proposals(image(), MAPS, [0, 1], score_crops=wrong, candidates=[(0, 0, 16, 12)])
+    text = "Expected score_crops to be a classifier (an nn.Module) or a function of crops and"
+    assert str(raised.value) == f"{text} labels, but got {got}"
 
 
 @pytest.mark.parametrize(
@@ -339,8 +462,28 @@ def test_what_component_boxes_refuse():
     assert str(raised.value) == (
         "Expected threshold to be a number above 0 and at most 1, but got 0."
     )
-    with pytest.raises(TypeError, match="^Expected maps to be a tensor, but got None.$"):
+    with pytest.raises(TypeError, match="^Expected maps to be a float tensor .* but got None"):
         component_boxes(None, [0])
+    with pytest.raises(TypeError, match="^Expected maps to be a float tensor .* torch.int64.$"):
+        component_boxes((9 * MAPS).long(), [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "text"),
+    [
+        (40, TypeError, "a height and a width, but got 40."),
+        ("ab", TypeError, "a height and a width, but got 'ab' (str)."),
+        ((40,), ValueError, "a height and a width, but got (40,)."),
+        ((40, 60, 3), ValueError, "a height and a width, but got (40, 60, 3)."),
+        ((0, 60), ValueError, "an integer of at least 1, but got 0."),
+        ((40, 6.5), TypeError, "an integer of at least 1, but got 6.5."),
+    ],
+    ids=str,
+)
+def test_sizes_that_component_boxes_refuse(size, error, text):
+    with pytest.raises(error, match="^Expected size") as raised:
+        component_boxes(MAPS, [0, 1], size=size)
+    assert str(raised.value) == f"Expected size to be {text}"
 
 
 def test_boxes_of_a_label():

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from captum_cluster.functional.metrics import label_maps
-from captum_cluster.weak.pseudo_masks import Background, pseudo_masks
+from captum_cluster.weak.pseudo_masks import Background, default_background, pseudo_masks
 from captum_cluster.weak.refinement import DenseCRF, RandomWalk
 
 SIZE = (9, 12)
@@ -88,6 +88,27 @@ def test_pixels_on_which_two_backgrounds_disagree_are_uncertain(first, second):
     assert torch.equal(marked.labels == -1, both == 255)
 
 
+@pytest.mark.parametrize(("labels", "number"), [(254, 255), (255, -1), (300, -1)])
+def test_uncertain_pixels_have_a_number_that_no_label_has(labels, number):
+    maps = torch.zeros(1, labels, 1, 3)
+    maps[0, -1], maps[0, 0] = torch.tensor([0.0, 0.3, 1.0]), torch.tensor([1.0, 0.0, 0.0])
+    present = torch.zeros(1, labels, dtype=torch.bool)
+    present[0, [0, -1]] = True
+    given = (torch.rand(1, 3, 1, 3), maps, present)
+    assert pseudo_masks(*given, uncertain=0.5).labels.tolist() == [[[1, number, labels]]]
+    assert pseudo_masks(*given).labels.tolist() == [[[1, labels, labels]]]
+
+
+def test_a_label_with_the_number_255():
+    """Label 254 of 300: with 255 for uncertain pixels nobody could tell which they are."""
+    images, maps = torch.rand(1, 3, 1, 2), torch.zeros(1, 300, 1, 2)
+    present = torch.zeros(1, 300, dtype=torch.bool)
+    maps[0, 254, 0, 1], present[0, 254] = 1.0, True
+    assert pseudo_masks(images, maps, present).labels.tolist() == [[[0, 255]]]
+    with pytest.raises(ValueError, match=r"outside 0 to the number of labels \(300\), but got 255"):
+        pseudo_masks(images, maps, present, ignore_index=255)
+
+
 def test_images_of_several_sizes_and_grids():
     first, second = case(3, images=1), case(4, images=1, grid=(5, 2), size=(7, 5))
     alone = [pseudo_masks(*one, scores=True) for one in (first, second)]
@@ -149,6 +170,20 @@ def test_an_object_of_one_pixel():
     assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("refine", ["random-walk", "crf", ("random-walk", "crf")], ids=str)
+@pytest.mark.parametrize("level", [{"background": 0.15}, {"power": 16}], ids=str)
+@pytest.mark.parametrize("size", [SIZE, (40, 30)], ids=str)
+def test_a_refinement_keeps_an_object_of_one_pixel(refine, level, size):
+    """White on black, so that nothing around it is like it."""
+    images, maps = torch.zeros(1, 3, *size), torch.zeros(1, 2, *size)
+    images[..., 4, 5], maps[0, 1, 4, 5] = 1.0, 1e-3
+    present = torch.tensor([[True, True]])
+    found = pseudo_masks(images, maps, present, refine=refine, **level).labels
+    expected = torch.zeros(1, *size, dtype=torch.long)
+    expected[0, 4, 5] = 2
+    assert torch.equal(found, expected)
+
+
 def test_the_steps_come_in_order_and_see_the_present_labels():
     images, maps, present = case(8, images=1)
     present[0] = torch.tensor([False, True, False, True])
@@ -162,6 +197,21 @@ def test_the_steps_come_in_order_and_see_the_present_labels():
     assert torch.equal(scores, plain[[0, 2, 4]])
     assert torch.equal(after[0], scores[0] + 0.5)
     assert torch.equal(result.labels, torch.full((1, *SIZE), 4))
+
+
+@pytest.mark.parametrize("name", [(), "random-walk", "crf"], ids=str)
+def test_grey_images_have_one_channel_or_three_equal_ones(name):
+    images, maps, present = case(16)
+    grey = images[:, :1]
+    found = pseudo_masks(grey, maps, present, refine=name, scores=True)
+    same = pseudo_masks(grey.expand(-1, 3, -1, -1), maps, present, refine=name, scores=True)
+    assert torch.equal(found.labels, same.labels)
+    torch.testing.assert_close(found.scores, same.scores)
+    step = Recorder(0, 0.0)
+    pseudo_masks(list(grey), maps, present, refine=step, features=lambda image: image * 2)
+    for (image, _, seen), one in zip(step.given, grey, strict=True):
+        assert torch.equal(image, one.expand(3, -1, -1))
+        assert torch.equal(seen, 2 * image)
 
 
 def test_features_are_made_of_an_image_when_its_turn_comes():
@@ -298,10 +348,24 @@ WRONG = {
         "Expected images to be float tensors (3,H,W), but got a tensor of shape (3, 9, 12) and "
         "dtype torch.uint8.",
     ),
-    "grey": wrong(
-        {"images": IMAGES[:, :1]},
+    "two channels": wrong(
+        {"images": IMAGES[:, :2]},
         ValueError,
-        "Expected images to be of shape (3,H,W), but got (1, 9, 12).",
+        "Expected images to be of shape (3,H,W) or (1,H,W), but got (2, 9, 12).",
+    ),
+    "features of which nothing is made": wrong(
+        {"features": 3},
+        TypeError,
+        "Expected features to be a tensor or a list of tensors, but got 3.",
+    ),
+    "a feature of which nothing is made": wrong(
+        {"features": [ONES[0], ONES[1], ONES[2].long()]},
+        TypeError,
+        "Expected features to be float tensors (D,h,w), but got a tensor of shape (4, 2, 2) and "
+        "dtype torch.int64.",
+    ),
+    "features of two images of which nothing is made": wrong(
+        {"features": ONES[:2]}, ValueError, f"Expected features to be {MANY}"
     ),
     "normalised": wrong({"images": 0 * IMAGES + 1.5}, ValueError, UNIT + "1.5 to 1.5."),
     "negative": wrong({"images": 0 * IMAGES - 0.5}, ValueError, UNIT + "-0.5 to -0.5."),
@@ -327,6 +391,11 @@ WRONG = {
         "Expected background to be a number from 0 to 1, but got 1.5.",
     ),
     "a power": wrong({"power": 0}, ValueError, "Expected power to be a number above 0, but got 0."),
+    "a background and a power": wrong(
+        {"background": 0.3, "power": 4},
+        ValueError,
+        "Expected the background to be either a score or a power, but got both.",
+    ),
     "a second background": wrong(
         {"uncertain": 2}, ValueError, "Expected uncertain to be a number from 0 to 1, but got 2."
     ),
@@ -339,6 +408,11 @@ WRONG = {
         {"uncertain": 0.3, "ignore_index": 4},
         ValueError,
         "Expected ignore_index to be outside 0 to the number of labels (4), but got 4.",
+    ),
+    "a label as ignore_index with nothing uncertain": wrong(
+        {"ignore_index": 0},
+        ValueError,
+        "Expected ignore_index to be outside 0 to the number of labels (4), but got 0.",
     ),
     "a name": wrong({"refine": "walk"}, ValueError, f"{STEPS}'walk'."),
     "a class": wrong({"refine": [RandomWalk]}, TypeError, f"{STEPS}<class"),
@@ -372,6 +446,23 @@ def test_a_refinement_that_gives_something_else(made, kind, text):
     with pytest.raises(kind, match="^Expected the scores of Broken") as raised:
         pseudo_masks(IMAGES, MAPS, PRESENT, refine=Broken())
     assert str(raised.value).startswith(text)
+
+
+@pytest.mark.parametrize("refine", [(), "crf", ["random-walk", DenseCRF()]], ids=str)
+def test_the_default_background(refine):
+    images, maps, present = case(15)
+    found = pseudo_masks(images, maps, present, refine=refine, scores=True)
+    level = default_background(refine)
+    named = {"background": level.score, "power": level.power}
+    same = pseudo_masks(images, maps, present, refine=refine, scores=True, **named)
+    assert torch.equal(found.labels, same.labels)
+    assert torch.equal(found.scores, same.scores)
+
+
+def test_a_background_is_a_score_or_a_power():
+    with pytest.raises(ValueError, match="^Expected the background to be either .* got neither.$"):
+        Background()
+    assert default_background() == Background(0.15)
 
 
 def test_the_background_of_no_label():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from captum_cluster.functional.weak import image_features, layer_features, random_walk
+from captum_cluster.weak import refinement
 from captum_cluster.weak.refinement import RandomWalk
 from tests.helpers import refinement_references as ref
 from tests.helpers.refinement_cases import draw, picture, two_regions
@@ -29,6 +30,36 @@ def test_the_walk_gives_the_images_size(stride, size):
     for one, before in zip(found, scores, strict=True):
         assert before.min() - 1e-6 <= one.min()
         assert one.max() <= before.max() + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("size", "stride"),
+    [
+        ((1, 1), 1),
+        ((9, 9), 1),
+        ((9, 500), 1),
+        ((64, 64), 2),
+        ((90, 70), 2),
+        ((112, 120), 4),
+        ((210, 300), 8),
+        ((224, 224), 8),
+        ((300, 224), 8),
+        ((256, 600), 8),
+    ],
+)
+def test_the_grid_of_a_small_image_is_as_fine_as_a_photographs(size, stride, monkeypatch):
+    grids = []
+
+    def walk(scores, features, **options):
+        grids.append(tuple(scores.shape[1:]))
+        return scores
+
+    monkeypatch.setattr(refinement, "random_walk", walk)
+    for config in (RandomWalk(), RandomWalk(stride=stride)):
+        config.refine(torch.full((3, *size), 0.5), torch.ones(1, 3, 3))
+    assert grids[0] == grids[1] == tuple(-(-side // stride) for side in size)
+    # No fewer than 20 pixels of an image that has as many, no more than 41 of one that is small.
+    assert min(20, *size) <= min(grids[0]) <= max(41, min(size) / 8)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.15, 1.0])
@@ -118,6 +149,11 @@ BAD = {
         lambda: RandomWalk().refine(IMAGE, HALF * torch.nan),
         ValueError,
         "Expected scores to be finite, but got NaN at index [0, 0, 0].",
+    ),
+    "an image without pixels": (
+        lambda: RandomWalk().refine(IMAGE[:, :0], HALF),
+        ValueError,
+        "Expected image to be of shape (3,H,W), but got (3, 0, 4).",
     ),
     "an image of a batch": (
         lambda: RandomWalk().refine(IMAGE[None], HALF),

@@ -130,7 +130,7 @@ class MasksConfig(OutputConfig):
         power: the power by which it scores what the labels leave over.
         uncertain: The second of either.
         refine: "random-walk" and "crf", in order.
-        stride: Of the random walk, in pixels (8).
+        stride: Of the random walk, in pixels. None: 8, for small images less; see ``RandomWalk``.
         walk_features: As for ``make_masks``.
         format: "png" or "coco".
 

@@ -45,7 +45,7 @@ class MaskSettings:
     steps: tuple[Refinement, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        Background(self.background, self.power)
+        Background(self.background if self.power is None else None, self.power)
         if self.uncertain is not None:
             _check_uncertain(self.uncertain, self.power)
         object.__setattr__(self, "steps", tuple(refinements(self.refine)))
@@ -131,7 +131,7 @@ def label_mask(
         [resized(scene.image, size)],
         [maps],
         torch.ones(1, len(targets), dtype=torch.bool),
-        background=settings.background,
+        background=settings.background if settings.power is None else None,
         power=settings.power,
         refine=settings.steps,
         features=None if features is None else [features],

@@ -11,6 +11,25 @@ from torch import Tensor
 from captum_cluster._checks import check_finite, check_number, expected
 from captum_cluster.functional.attribution.masks import upsample
 
+STRIDE, PHOTOGRAPH = 8, 224  # the stride from so many pixels of the shorter side on
+
+
+def grid_stride(size: Sequence[int]) -> int:
+    """Return how many pixels of an image, along each axis, a pixel of its grid stands for.
+
+    8, as in AffinityNet, where the shorter side has 224 pixels or more; of smaller images in
+    proportion less, down to 1. So their grids are about as fine as the 28 x 28 of an image of
+    224 x 224 pixels: the shorter side has 41 pixels at most.
+
+    Args:
+        size: Height and width of the image.
+
+    Example:
+        >>> [grid_stride((side, side)) for side in (28, 64, 112, 224, 1000)]
+        [1, 2, 4, 8, 8]
+    """
+    return min(STRIDE, max(1, round(STRIDE * min(size) / PHOTOGRAPH)))
+
 
 def on_grid(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Return maps (...,h,w) on a grid: means of its cells where they are larger, else bilinear.

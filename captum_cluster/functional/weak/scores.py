@@ -17,6 +17,9 @@ from captum_cluster._checks import (
 from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.functional.metrics.segmentation import check_maps
 
+BACKGROUND = 0.15
+"""The background's score where neither a score nor a power is named."""
+
 
 def foreground_scores(maps: Tensor, present: Tensor, size: Sequence[int] | None = None) -> Tensor:
     """Return the saliency of each present label at each pixel, and 0 for the absent ones.
@@ -53,12 +56,14 @@ def foreground_scores(maps: Tensor, present: Tensor, size: Sequence[int] | None 
     return scores
 
 
-def background_scores(scores: Tensor, *, score: float = 0.15, power: float | None = None) -> Tensor:
+def background_scores(
+    scores: Tensor, *, score: float | None = None, power: float | None = None
+) -> Tensor:
     """Return the background's score at each pixel: a constant, or ``(1 - max_l s_l) ** power``.
 
     Args:
         scores: (N,L,H,W) in [0,1], the labels' scores.
-        score: The constant, from 0 to 1; not read where there is a power.
+        score: The constant, from 0 to 1. None: 0.15 where there is no power.
         power: The alpha of AffinityNet, above 0: the larger it is, the less background (4 and 32
             for confident pixels, 16 before the random walk). None for the constant.
 
@@ -67,7 +72,8 @@ def background_scores(scores: Tensor, *, score: float = 0.15, power: float | Non
 
     Raises:
         TypeError: ``score`` or ``power`` is no number.
-        ValueError: One of them is outside its range, or the scores' shape or range is another.
+        ValueError: Both are given, or one is outside its range, or the scores' shape or range is
+            another.
 
     Example:
         >>> scores = torch.tensor([[[[0.0, 0.5]], [[0.25, 0.0]]]])
@@ -77,7 +83,9 @@ def background_scores(scores: Tensor, *, score: float = 0.15, power: float | Non
     References:
         Ahn and Kwak 2018, "Learning pixel-level semantic affinity".
     """
-    level = check_number("score", score, 0.0, 1.0)
+    if score is not None and power is not None:
+        raise ValueError(expected("the background", "either a score or a power", "both"))
+    level = check_number("score", BACKGROUND if score is None else score, 0.0, 1.0)
     if power is not None:
         check_number("power", power, 0.0, open_low=True)
     _check_scores(scores)
@@ -85,7 +93,9 @@ def background_scores(scores: Tensor, *, score: float = 0.15, power: float | Non
     return torch.full_like(strongest, level) if power is None else (1 - strongest) ** power
 
 
-def with_background(scores: Tensor, *, score: float = 0.15, power: float | None = None) -> Tensor:
+def with_background(
+    scores: Tensor, *, score: float | None = None, power: float | None = None
+) -> Tensor:
     """Return the scores with the background's as the first channel, (N,L+1,H,W).
 
     Args:
@@ -133,6 +143,14 @@ def score_labels(scores: Tensor) -> Tensor:
 
 def confident_labels(low: Tensor, high: Tensor, *, ignore_index: int = 255) -> Tensor:
     """Return the labels where both label maps agree, and ``ignore_index`` elsewhere.
+
+    AffinityNet's code has it as: the label of ``low`` where that is one, background where ``high``
+    is background, else uncertain. That is the same as long as the labels' scores are equal in both,
+    and the background of ``low`` nowhere below that of ``high``: then a label that wins in ``low``
+    wins in ``high`` too. So it is for maps, and after a random walk, which takes each channel by
+    itself and keeps the order of two. The CRF mixes channels. After it a pixel may be of a label in
+    ``low`` and background, or another label, in ``high``: there the code has background, or the
+    label of ``low``, and this function ``ignore_index``.
 
     Args:
         low: (N,H,W) int, the labels with much background (power 4).

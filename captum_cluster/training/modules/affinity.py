@@ -37,7 +37,8 @@ class LitAffinity(SettingsModule):
         network: What is trained.
         settings: As in ``LitCamClassifier``, with ``head_epochs=0`` and ``top_share=1``.
         radius: Pixels of the grid nearer than this are compared; above 0. That of the walk.
-        ignore_index: The label of uncertain pixels.
+        ignore_index: The number of uncertain pixels: 255 as ``pseudo_masks`` makes them, but -1
+            from 255 labels on.
 
     Raises:
         TypeError: An argument is of another type.
@@ -81,7 +82,16 @@ class LitAffinity(SettingsModule):
         return features
 
     def loss_of(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of the pairs of a batch."""
+        """Return the loss of the pairs of a batch.
+
+        Raises:
+            TypeError: The labels are no integers.
+            ValueError: They are not of the images' size.
+        """
+        shape = (len(images), *images.shape[-2:])
+        if isinstance(labels, Tensor) and labels.shape != shape:
+            what = f"of the images' size {shape}"
+            raise ValueError(expected("labels", what, tuple(labels.shape)))
         features = self(images)
         # Half precision would round what pixels that are nearly alike differ by.
         features = features.to(torch.promote_types(features.dtype, torch.float32))

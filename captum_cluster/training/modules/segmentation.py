@@ -24,6 +24,10 @@ class LitSegmentation(SettingsModule):
     the mean IoU of background and the labels that the masks have. Optimizer, schedule and what is
     trained when are the settings', as for ``LitCamClassifier``.
 
+    The masks of each batch are checked before the network sees it. On a GPU that makes the process
+    wait once a batch for what the GPU still does; a number of no label would leave it without the
+    GPU.
+
     Args:
         network: From images to logits (N,L+1,H,W), background first, with ``num_labels`` (L): a
             ``SegmentationNetwork``, or one of your own. Settings that train the head first, or a
@@ -32,6 +36,7 @@ class LitSegmentation(SettingsModule):
 
     Raises:
         TypeError: An argument is of another type, or the network is without ``num_labels``.
+        ValueError: The network has more than 254 labels, of which 255 would be one.
 
     Shape:
         Batches (images (N,c,H,W), masks (N,H,W) int64), or with an index (N,) as third part: 0 for
@@ -52,6 +57,9 @@ class LitSegmentation(SettingsModule):
         if not isinstance(network, nn.Module) or not is_integer(labels):
             what = "a module with a number of labels num_labels"
             raise TypeError(expected("network", what, f"a {type(network).__name__} without"))
+        if int(labels) >= UNCERTAIN:  # type: ignore[arg-type]
+            what = f"of at most {UNCERTAIN - 1} labels, as {UNCERTAIN} is for uncertain pixels"
+            raise ValueError(expected("network", what, labels))
         super().__init__(network, settings)
         self.val_scores = PixelScores(int(labels) + 1)  # type: ignore[arg-type]
 
@@ -60,13 +68,18 @@ class LitSegmentation(SettingsModule):
         return [self.network]
 
     def loss_of(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean cross-entropy of the certain pixels of a batch, 0 without any."""
-        return segmentation_loss(self(images), labels)
+        """Return the mean cross-entropy of the certain pixels of a batch, 0 without any.
+
+        Raises:
+            ValueError: The masks are not of the images' size, or hold a number that is no label's.
+        """
+        masks = self._masks(images, labels)
+        return segmentation_loss(self(images), masks)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log the loss of a batch, and keep what the scores need."""
         del batch_idx
-        images, masks = batch[0], self.checked_labels(batch[1])
+        images, masks = batch[0], self._masks(batch[0], batch[1])
         logits = self(images).float()
         self.log_mean("loss", segmentation_loss(logits, masks), images)
         self.val_scores.update(logits.argmax(dim=1), masks)
@@ -76,11 +89,21 @@ class LitSegmentation(SettingsModule):
         self.log("val_miou", self.val_scores.compute())
         self.val_scores.reset()
 
-    def checked_labels(self, labels: Tensor) -> Tensor:
-        """Return the masks (N,H,W) of a batch as int64."""
-        if labels.ndim != 3 or labels.is_floating_point() or labels.dtype == torch.bool:
+    def _masks(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the masks (N,H,W) of images as int64."""
+        kind = labels.dtype
+        if labels.ndim != 3 or kind.is_floating_point or kind.is_complex or kind == torch.bool:
             raise ValueError(expected("masks", "integers (N,H,W)", describe(labels)))
-        return labels.long()
+        size = (len(images), *images.shape[-2:])
+        if labels.shape != size:
+            what = f"of the images' size {size}"
+            raise ValueError(expected("masks", what, tuple(labels.shape)))
+        masks, most = labels.long(), self.val_scores.classes - 1
+        strange = masks[((masks < 0) | (masks > most)) & (masks != UNCERTAIN)]
+        if len(strange):
+            what = f"numbers from 0 to the number of labels ({most}), or {UNCERTAIN}"
+            raise ValueError(expected("masks", what, int(strange[0])))
+        return masks
 
 
 class PixelScores(Metric):

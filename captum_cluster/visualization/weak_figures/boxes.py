@@ -32,6 +32,7 @@ from captum_cluster.visualization.weak_figures.inputs import (
 from captum_cluster.visualization.weak_figures.legend import add_legend, label_colour
 
 _LINE, _HALO = 2.0, 4.0  # points
+_DASH = 4.0  # line widths, of the dashes of labels that share a box
 _PEAK = 9.0  # points of a peak's cross
 
 
@@ -69,7 +70,8 @@ def plot_proposals(
 ) -> Figure:
     """Return a figure with a row for each image: picture, map, the boxes of each step, the truth.
 
-    Boxes have the colour of their label, with a legend below. Crosses on the map are the peaks of
+    Boxes have the colour of their label, with a legend below; where several labels have the same
+    box, dashes of their colours alternate. Crosses on the map are the peaks of
     all proposals. Below the boxes stand the names, scores, and the IoU of each with the best true
     box of its label.
 
@@ -154,19 +156,35 @@ def _draw(axes: Sequence[Axes], made: Sequence[Sequence[Any]], truth: TrueBoxes 
         _cross(axes[0], getattr(proposal, "peak", None))
     for place, found in zip(axes[1:], made, strict=False):
         # The first, which is the best, on top.
-        for proposal in reversed(found):
-            _rectangle(place, proposal.label, proposal.box)
-    for label, *box in truth or ():
-        _rectangle(axes[-1], label, box)
+        _rectangles(place, [(proposal.label, proposal.box) for proposal in reversed(found)])
+    if truth:
+        _rectangles(axes[-1], [(label, box) for label, *box in truth])
 
 
-def _rectangle(axes: Axes, label: int, box: Sequence[float]) -> None:
-    """Draw a box in its label's colour with a white rim."""
-    x0, y0, x1, y1 = map(float, box)
+def _rectangles(axes: Axes, boxes: Sequence[tuple[int, Sequence[float]]]) -> None:
+    """Draw boxes in their labels' colours, with dashes that alternate where labels share one."""
+    sharing: dict[tuple[float, ...], list[int]] = {}
+    for label, box in boxes:
+        corners = tuple(map(float, box))
+        labels = sharing.pop(corners, [])  # a box has the place of its last label
+        sharing[corners] = labels if label in labels else [*labels, label]
+    for corners, labels in sharing.items():
+        for place, label in enumerate(labels):
+            _rectangle(axes, label, corners, place, len(labels))
+
+
+def _rectangle(
+    axes: Axes, label: int, box: Sequence[float], place: int = 0, among: int = 1
+) -> None:
+    """Draw a box in its label's colour with a white rim, as one of several labels or alone."""
+    x0, y0, x1, y1 = box
     # A pixel's centre is at a whole number in the axes, and at a half in a box.
     patch = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, linewidth=_LINE)
     patch.set_edgecolor(label_colour(label))
-    patch.set_path_effects([withStroke(linewidth=_HALO, foreground="white")])
+    if place == 0:
+        patch.set_path_effects([withStroke(linewidth=_HALO, foreground="white")])
+    else:  # over the line of the first, which shows in between
+        patch.set_linestyle((_DASH * (among - place), (_DASH, _DASH * (among - 1))))
     axes.add_patch(patch)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,8 +13,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from captum_cluster._checks import check_integer, check_number, describe, expected
+from captum_cluster._checks import check_number, describe, expected
 from captum_cluster.functional.metrics.segmentation import confusion, mean_iou_compute
+from captum_cluster.functional.weak.uncertain import UNCERTAIN, uncertain_number
 from captum_cluster.visualization.figures import Panel, panel_grid
 from captum_cluster.visualization.overlays import to_uint8
 from captum_cluster.visualization.training_figures.checking import class_names
@@ -46,7 +48,7 @@ def plot_pseudo_masks(
     classes: Sequence[str] | None = None,
     rows: Sequence[str] | None = None,
     alpha: float = 0.7,
-    ignore_index: int = 255,
+    ignore_index: int | None = None,
     title: str = "",
 ) -> Figure:
     """Return a figure with a row for each image: picture, map, the mask after each step, the truth.
@@ -67,7 +69,9 @@ def plot_pseudo_masks(
         classes: The names of the L labels; None to number them.
         rows: A name for each row; None without.
         alpha: Share of the colour, from 0 to 1.
-        ignore_index: The number of uncertain pixels.
+        ignore_index: The number of uncertain pixels, none of 0 to L. None: as ``pseudo_masks``
+            makes them, 255, or -1 from 255 labels on. L is the number of ``classes``, without them
+            that of the labels' maps, and without those the highest number of the masks.
         title: Above all.
 
     Returns:
@@ -89,16 +93,21 @@ def plot_pseudo_masks(
     count = len(pictures)
     heat = [None] * count if maps is None else one_each("maps", maps, count)
     here = [None] * count if present is None else one_each("present", present, count)
-    made = steps_of(steps, count)
-    true = [None] * count if truth is None else one_each("truth", truth, count)
-    drawing = _Drawing(check_number("alpha", alpha, 0.0, 1.0), ignore_index)
+    made = {
+        name: _masks(f"the mask of {name!r}", masks, pictures)
+        for name, masks in steps_of(steps, count).items()
+    }
+    true = [] if truth is None else _masks("truth", one_each("truth", truth, count), pictures)
+    labels = _count_labels(classes, heat, [*chain(*made.values()), *true], ignore_index)
+    unsure = uncertain_number(ignore_index, labels)
+    drawing = _Drawing(check_number("alpha", alpha, 0.0, 1.0), unsure)
     lines = []
     for number, picture in enumerate(pictures):
         panels = [Panel(picture, "picture")]
         if maps is not None:
             panels.append(replace(map_panel(picture, heat[number], here[number]), title="map"))
         found = {name: masks[number] for name, masks in made.items()}
-        lines.append([*panels, *drawing.panels(picture, found, true[number])])
+        lines.append([*panels, *drawing.panels(picture, found, true[number] if true else None)])
     figure = panel_grid(headed(lines), labels=row_names(rows, count), title=title)
     drawing.legend(figure, classes)
     return figure
@@ -109,24 +118,27 @@ class _Drawing:
 
     def __init__(self, alpha: float, ignored: int) -> None:
         self.alpha = alpha
-        self.ignored = check_integer("ignore_index", ignored, -(2**31), 2**31)
+        self.ignored = ignored
         self.labels: set[int] = set()
         self.uncertain = False
 
     def panels(
-        self, picture: NDArray[np.float32], found: Mapping[str, Any], truth: Any
+        self, picture: NDArray[np.float32], found: Mapping[str, Tensor], truth: Tensor | None
     ) -> list[Panel]:
         """Return the panels of an image's masks, the true one last."""
-        size = picture.shape[:2]
-        true = None if truth is None else _mask("truth", truth, size, self.ignored)
         panels = []
-        for name, made in found.items():
-            mask = _mask(f"the mask of {name!r}", made, size, self.ignored)
-            panels.append(Panel(self._over(picture, mask), name, self._agreement(mask, true)))
-        return panels if true is None else [*panels, Panel(self._over(picture, true), "truth")]
+        for name, mask in found.items():
+            over = self._over(f"the mask of {name!r}", picture, mask)
+            panels.append(Panel(over, name, self._agreement(mask, truth)))
+        if truth is not None:
+            panels.append(Panel(self._over("truth", picture, truth), "truth"))
+        return panels
 
-    def _over(self, picture: NDArray[np.float32], mask: Tensor) -> NDArray[np.uint8]:
+    def _over(self, name: str, picture: NDArray[np.float32], mask: Tensor) -> NDArray[np.uint8]:
         """Return the picture with the mask's labels in colour."""
+        if bool(((mask < 0) & (mask != self.ignored)).any()):
+            what = f"of numbers from 0, or {self.ignored}"
+            raise ValueError(expected(name, what, int(mask.min())))
         drawn = 1 - _FADED * (1 - picture)  # the background pale
         for number in torch.unique(mask).tolist():
             if number == 0:
@@ -167,7 +179,28 @@ def _stripes(size: Sequence[int]) -> NDArray[np.float32]:
     return np.where((x + y) // width % 3 == 0, _GREY, 1.0)[..., None].astype(np.float32)
 
 
-def _mask(name: str, mask: Any, size: Sequence[int], ignored: int) -> Tensor:
+def _count_labels(
+    classes: Sequence[str] | None, maps: Sequence[Any], masks: Sequence[Tensor], ignored: int | None
+) -> int:
+    """Return how many labels there are, by their names, by the maps, or by the masks."""
+    if classes is not None:
+        return len(classes)
+    known = [len(one) for one in maps if isinstance(one, Tensor) and one.ndim == 3]
+    unsure = UNCERTAIN if ignored is None else ignored
+    certain = [mask[mask != unsure] for mask in masks]
+    return max(known or [int(numbers.max()) for numbers in certain if len(numbers)], default=0)
+
+
+def _masks(
+    name: str, masks: Sequence[Any], pictures: Sequence[NDArray[np.float32]]
+) -> list[Tensor]:
+    """Return masks of the pictures' sizes as int64 on the CPU."""
+    return [
+        _mask(name, mask, picture.shape[:2]) for mask, picture in zip(masks, pictures, strict=True)
+    ]
+
+
+def _mask(name: str, mask: Any, size: Sequence[int]) -> Tensor:
     """Return a mask (H,W) of the picture's size as int64 on the CPU."""
     if isinstance(mask, np.ndarray):
         mask = torch.from_numpy(mask)
@@ -176,7 +209,4 @@ def _mask(name: str, mask: Any, size: Sequence[int], ignored: int) -> Tensor:
     if mask.shape != tuple(size):
         what = f"of the picture's size {tuple(size)}"
         raise ValueError(expected(name, what, f"{tuple(mask.shape)}"))
-    numbers = mask.detach().cpu().long()
-    if bool(((numbers < 0) & (numbers != ignored)).any()):
-        raise ValueError(expected(name, f"of numbers from 0, or {ignored}", int(numbers.min())))
-    return numbers
+    return mask.detach().cpu().long()

@@ -7,6 +7,8 @@ import torch
 
 from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.functional.metrics.segmentation import label_maps
+from captum_cluster.functional.weak.affinity import random_walk
+from captum_cluster.functional.weak.dense_crf import dense_crf
 from captum_cluster.functional.weak.scores import (
     background_scores,
     confident_labels,
@@ -82,6 +84,50 @@ def test_confident_labels():
     assert confident_labels(low, high, ignore_index=-1).tolist() == [[[0, -1, 3, -1]]]
 
 
+def of_the_authors(low, high):
+    """The labels of AffinityNet's code, as it has them."""
+    labels = low.clone()
+    labels[low == 0] = 255
+    labels[high == 0] = 0
+    return labels
+
+
+@pytest.mark.parametrize("walked", [False, True])
+def test_confident_labels_are_those_of_the_authors_without_the_crf(walked):
+    scores = foreground_scores(draw(3, 3, 6, 7), PRESENT)
+    found = []
+    for power in (4, 32):
+        channels = with_background(scores, power=power)
+        if walked:
+            likeness = draw(4, 6, 7, seed=1)
+            walks = [random_walk(one, likeness, log_steps=2, radius=2) for one in channels]
+            assert (torch.stack(walks) - channels).abs().max() > 0.3
+            channels = torch.stack(walks)
+        found.append(score_labels(channels))
+    labels = confident_labels(*found)
+    assert torch.equal(labels, of_the_authors(*found))
+    assert {0, 255} < set(labels.unique().tolist())
+
+
+def test_where_the_channels_are_mixed_the_authors_keep_labels_that_do_not_agree():
+    low = torch.tensor([[[0, 0, 2, 2, 2]]])
+    high = torch.tensor([[[0, 2, 2, 0, 3]]])
+    assert of_the_authors(low, high).tolist() == [[[0, 255, 2, 0, 2]]]
+    assert confident_labels(low, high).tolist() == [[[0, 255, 2, 255, 255]]]
+
+
+def test_after_the_crf_uncertain_pixels_are_all_that_differs():
+    maps, image = draw(1, 3, 4, 4, seed=9), draw(3, 16, 16).sigmoid()
+    scores = foreground_scores(maps, torch.ones(1, 3, dtype=torch.bool), (16, 16))
+    refined = [dense_crf(image, with_background(scores, power=power)[0]) for power in (4, 32)]
+    low, high = (score_labels(one[None]) for one in refined)
+    ours, theirs = confident_labels(low, high), of_the_authors(low, high)
+    apart = ours != theirs
+    assert apart.any()
+    assert (ours[apart] == 255).all()
+    assert torch.equal(apart, (low > 0) & (low != high))
+
+
 ONE = torch.full((1, 1, 2, 2), 0.5)
 LABELS = torch.zeros(1, 2, 2, dtype=torch.long)
 BAD = {
@@ -110,6 +156,11 @@ BAD = {
         lambda: with_background(ONE, power=0),
         ValueError,
         "Expected power to be a number above 0, but got 0.",
+    ),
+    "a score and a power": (
+        lambda: with_background(ONE, score=0.3, power=4),
+        ValueError,
+        "Expected the background to be either a score or a power, but got both.",
     ),
     "power is a text": (
         lambda: with_background(ONE, power="4"),

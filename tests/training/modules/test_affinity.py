@@ -151,5 +151,7 @@ def test_bad_labels():
     images, labels = batch()
     with pytest.raises(TypeError, match="^Expected labels to be a tensor of integers"):
         LitAffinity(affinity_net()).loss_of(images, labels.float())
-    with pytest.raises(ValueError, match=r"^Expected labels to be a tensor of integers \(N,h,w\)"):
-        LitAffinity(affinity_net()).loss_of(images, labels[0])
+    size = r"^Expected labels to be of the images' size \(2, 16, 16\), but got "
+    for wrong, got in ((labels[0], "16, 16"), (labels[:, ::2], "2, 8, 16"), (labels[:1], "1, 16")):
+        with pytest.raises(ValueError, match=rf"{size}\({got}"):
+            LitAffinity(affinity_net()).loss_of(images, wrong)

@@ -163,6 +163,13 @@ def test_networks_that_are_none(network, got):
         LitSegmentation(network)
 
 
+def test_networks_of_which_a_label_would_be_taken_for_uncertain():
+    assert LitSegmentation(segmentation_network(nn.Conv2d(3, 8, 3), 254, channels=8))
+    text = "network to be of at most 254 labels, as 255 is for uncertain pixels, but got 255"
+    with pytest.raises(ValueError, match=text):
+        LitSegmentation(segmentation_network(nn.Conv2d(3, 8, 3), 255, channels=8))
+
+
 def test_settings_that_are_none():
     with pytest.raises(TypeError, match="settings to be TrainingSettings"):
         LitSegmentation(tiny(), 3)
@@ -172,6 +179,45 @@ def test_settings_that_are_none():
 def test_masks_that_are_none(masks):
     with pytest.raises(ValueError, match=r"masks to be integers \(N,H,W\)"):
         LitSegmentation(tiny()).training_step((torch.rand(2, 3, 8, 8), masks), 0)
+
+
+@pytest.mark.parametrize("number", [-1, LABELS + 1, 254, 256])
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.int16])
+def test_numbers_of_no_label(number, kind):
+    module, images = LitSegmentation(tiny()), torch.rand(2, 3, 8, 8)
+    masks = torch.full((2, 8, 8), LABELS, dtype=kind)
+    masks[0, 0, 0] = 255
+    assert module.loss_of(images, masks) > 0
+    masks[1, 2, 3] = number
+    for step in (
+        lambda: module.loss_of(images, masks),
+        lambda: module.training_step((images, masks), 0),
+        lambda: module.validation_step((images, masks), 0),
+    ):
+        with pytest.raises(ValueError, match="^Expected masks") as raised:
+            step()
+        text = f"masks to be numbers from 0 to the number of labels ({LABELS}), or 255, but got"
+        assert str(raised.value) == f"Expected {text} {number}."
+
+
+def test_masks_of_another_size_than_the_images():
+    module, images = LitSegmentation(tiny()), torch.rand(2, 3, 8, 8)
+    for size in ((2, 8, 7), (2, 4, 4), (1, 8, 8)):
+        for step in (module.training_step, module.validation_step):
+            with pytest.raises(ValueError, match="^Expected masks") as raised:
+                step((images, torch.zeros(size).long()), 0)
+            text = f"Expected masks to be of the images' size (2, 8, 8), but got {size}."
+            assert str(raised.value) == text
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_outlives_a_number_of_no_label():
+    module, images = LitSegmentation(tiny()).cuda(), torch.rand(2, 3, 8, 8).cuda()
+    masks = torch.full((2, 8, 8), LABELS + 1).cuda()
+    with pytest.raises(ValueError, match="^Expected masks to be numbers from 0"):
+        module.loss_of(images, masks)
+    assert module.loss_of(images, masks - 1) > 0
 
 
 def test_a_network_of_ones_own():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from captum_cluster.functional.weak.palette import voc_palette
@@ -63,6 +65,41 @@ def test_the_colour_is_the_labels() -> None:
         for patch in drawn().axes[2].patches
     }
     assert colours == {tuple(voc_palette()[number].tolist()) for number in (1, 3)}
+
+
+def colours_of(figure: Figure, axes: Axes, labels: Sequence[int]) -> dict[int, int]:
+    """How many pixels of the drawn axes have the colour of each label."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    x0, y0, x1, y1 = (int(edge) for edge in axes.get_window_extent().extents)
+    shown = np.asarray(canvas.buffer_rgba())[..., :3]
+    part = shown[shown.shape[0] - y1 : shown.shape[0] - y0, x0:x1].reshape(-1, 3)
+    palette = voc_palette().numpy()
+    return {label: int((part == palette[label + 1]).all(axis=1).sum()) for label in labels}
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [2, 0], [0, 2, 1]], ids=str)
+def test_labels_that_share_a_box_are_all_seen(labels: list[int]) -> None:
+    box = (2, 2, 14, 10)
+    found = [proposal(label, box, 0.9 - 0.1 * label) for label in labels]
+    truth = [(label, *map(float, box)) for label in labels]
+    grey = torch.full_like(IMAGES, 0.5)
+    figure = drawn(images=grey, steps={"alone": [found, []]}, truth=[truth, []])
+    for axes in (figure.axes[2], figure.axes[3]):
+        assert rectangles(axes) == [box] * len(labels)
+        counts = colours_of(figure, axes, labels)
+        assert min(counts.values()) > 0.5 * max(counts.values())
+    # A label alone, here with the box twice, has an unbroken line.
+    alone = drawn(images=grey, steps={"alone": [[*found[:1], *found[:1]], []]}).axes[2]
+    assert rectangles(alone) == [box]
+    assert alone.patches[0].get_linestyle() == "solid"
+
+
+def test_of_boxes_that_cross_the_first_is_on_top() -> None:
+    shared, other = (2, 2, 10, 8), (4, 4, 14, 10)
+    found = [proposal(0, shared, 0.9), proposal(1, other, 0.8), proposal(2, shared, 0.7)]
+    axes = drawn(steps={"alone": [found, []]}).axes[2]
+    assert rectangles(axes) == [other, shared, shared]
 
 
 def test_the_peaks_are_on_the_map() -> None:

@@ -117,6 +117,45 @@ def test_labels_without_names_have_numbers() -> None:
     assert legend_words(drawn(classes=None)) == ["0", "2", "uncertain"]
 
 
+@pytest.mark.parametrize("known", ["classes", "maps", "masks"])
+def test_of_300_labels_that_with_the_number_255_is_drawn(known: str) -> None:
+    masks = torch.tensor([[[0, 255, -1, 300 if known == "masks" else 254]]])
+    options = {
+        "classes": {"classes": [f"label {number}" for number in range(300)]},
+        "maps": {"maps": torch.rand(1, 300, 1, 2)},
+        "masks": {},
+    }[known]
+    arguments = {"images": torch.rand(1, 3, 1, 4), "maps": None, "steps": {"alone": masks}}
+    figure = plot_pseudo_masks(**{**arguments, **options}, alpha=1.0)
+    shown = pixels(figure.axes[-1])[0]
+    name = "label " if known == "classes" else ""
+    last = 299 if known == "masks" else 253
+    assert legend_words(figure) == [*sorted([f"{name}{last}", f"{name}254"]), "uncertain"]
+    assert shown[1].tolist() == voc_palette()[1].tolist()  # the colours in turn
+    assert shown[2].tolist() in ([255] * 3, [128] * 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "number"),
+    [
+        ({}, 3, 3),
+        ({"classes": None}, 3, 2),
+        ({"classes": None, "maps": None}, 255, 1),
+        ({"ignore_index": 0}, 3, 0),
+    ],
+    ids=["classes", "maps", "masks", "background"],
+)
+def test_a_label_is_no_number_for_uncertain_pixels(
+    options: dict[str, object], labels: int, number: int
+) -> None:
+    with pytest.raises(ValueError, match="^Expected ignore_index") as raised:
+        drawn(**{"ignore_index": number, **options})
+    assert str(raised.value) == (
+        f"Expected ignore_index to be outside 0 to the number of labels ({labels}), "
+        f"but got {number}."
+    )
+
+
 def test_nothing_given_is_changed() -> None:
     images, masks = IMAGES.clone(), FOUND.clone()
     drawn(images=images, steps={"alone": masks})
