@@ -23,7 +23,7 @@ from captum_cluster.evaluation.recipes import SegmentationRun, TrainingConfig, l
 from captum_cluster.evaluation.recipes.sources import Sources, open_sources
 from captum_cluster.weak import DenseCRF, RandomWalk
 
-CRF = DenseCRF(gaussian=(1.0, 3.0), bilateral=(10.0, 13.0, 4.0))
+CRF = DenseCRF(gaussian=(1.0, 3.0), bilateral=(80.0, 13.0, 4.0))
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Kind:
 
 
 KINDS = {
-    "map": Kind({"background": 0.5}),
+    "map": Kind({"power": 0.5}),
     "+ walk": Kind({"background": 0.3}, (RandomWalk(stride=2, colour=10.0, log_steps=8),)),
-    "+ CRF": Kind({"power": 1.0}, (CRF,)),
+    "+ CRF": Kind({"background": 0.3}, (CRF,)),
 }
 
 
