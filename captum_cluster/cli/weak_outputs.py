@@ -161,6 +161,8 @@ def run_masks(options: argparse.Namespace) -> None:
     found = MasksConfig.from_mapping(_given(options, MasksConfig)).run(options.output)
     measure = ("mIoU with the background", found.mean_iou)
     _report(found, _counted(found.images, "mask"), "all background", measure)
+    if found.uncertain:
+        print(f"uncertain pixels: {100 * found.uncertain:.1f} %")
 
 
 def run_proposals(options: argparse.Namespace) -> None:

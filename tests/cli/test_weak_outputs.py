@@ -31,6 +31,7 @@ def test_masks_of_a_folder(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [f"4 masks of 4 images: {out / 'masks'}", "1 image failed:"]
     assert "torn.png" in lines[2]
+    assert not any("uncertain" in line for line in lines)
     found = read_masks(out)
     assert len(found.names()) == 4
     assert (found.config.method, found.config.labels) == ("cluster-cam", None)
@@ -48,6 +49,7 @@ def test_every_option_of_masks(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"2 masks of 2 images: {out / 'annotations.json'}" in printed
     assert "mIoU with the background: " in printed
+    assert "uncertain pixels: " in printed
     config = MasksConfig.load(out / "config.yaml")
     assert config == MasksConfig(
         data="digit-scenes:4", model="digit-net", layer="relu2", method="grad-cam",

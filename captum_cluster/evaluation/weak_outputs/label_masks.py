@@ -149,9 +149,13 @@ def label_mask(
 def mask_sums(scene: Scene, mask: Tensor, n_labels: int) -> Sums | None:
     """Return the counts of a mask's classes (L+1,); None where the true pixels are not known.
 
-    Pixels that are ignored, or uncertain, count nowhere.
+    Pixels that the truth ignores count nowhere. An uncertain pixel of the mask is missed by its
+    true class, and predicted as none: to abstain is no way to a better number.
     """
     if scene.masks is None or len(scene.labels) != n_labels:
         return None
     truth = scene.label_map(UNCERTAIN)
-    return confusion(mask, truth, (truth >= 0) & (mask >= 0), n_labels + 1)
+    # A class of their own, which is then left out.
+    found = mask.masked_fill(mask == UNCERTAIN, n_labels + 1)
+    counts = confusion(found, truth, truth != UNCERTAIN, n_labels + 2)
+    return {name: count[:-1] for name, count in counts.items()}

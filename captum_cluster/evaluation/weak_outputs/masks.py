@@ -27,6 +27,7 @@ from captum_cluster.evaluation.weak_outputs.coco_files import (
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
 from captum_cluster.evaluation.weak_outputs.images import Images
 from captum_cluster.evaluation.weak_outputs.label_masks import (
+    UNCERTAIN,
     MaskSettings,
     label_mask,
     mask_sums,
@@ -49,10 +50,12 @@ class MaskRun(OutputRun):
 
     Attributes:
         mean_iou: mIoU with the background of the true masks, from 0 to 1; None where no true mask
-            is known.
+            is known. An uncertain pixel is missed by its true class, and predicted as none.
+        uncertain: The share of the pixels of all masks, from 0 to 1, that are uncertain.
     """
 
     mean_iou: float | None
+    uncertain: float
 
 
 def make_masks(
@@ -197,7 +200,8 @@ class MaskTask(Task[MaskRun]):
         """Write a mask, in the orientation of the stored picture."""
         sums = mask_sums(item.scene, computed, len(self.explaining.classes))
         stored = computed if item.picture is None else item.picture.turn().pixels(computed)
-        found = self.write(item, stored)
+        uncertain = [int((computed == UNCERTAIN).sum()), computed.numel()]
+        found = {**self.write(item, stored), "uncertain": uncertain}
         return found if sums is None else {**found, "sums": encode_sums(sums)}
 
     def finish(self, done: Done) -> MaskRun:
@@ -209,6 +213,7 @@ class MaskTask(Task[MaskRun]):
             done.empty,
             done.failed,
             done.measured(mean_iou_compute),
+            _share([record["uncertain"] for record in done.records]),
         )
 
     @abstractmethod
@@ -218,6 +223,11 @@ class MaskTask(Task[MaskRun]):
     @abstractmethod
     def save(self, records: Sequence[dict[str, Any]]) -> Path:
         """Write what is of all masks together, and return where the masks are."""
+
+
+def _share(parts: Sequence[Sequence[int]]) -> float:
+    """Return which share (part, whole) of all images are together; 0 without any."""
+    return sum(part for part, _ in parts) / max(1, sum(whole for _, whole in parts))
 
 
 class _Pngs(MaskTask):

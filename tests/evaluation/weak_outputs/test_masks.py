@@ -6,7 +6,6 @@ import torch
 
 from captum_cluster.data import Preparation, open_dataset
 from captum_cluster.evaluation import read_masks
-from captum_cluster.functional.metrics.segmentation import confusion, mean_iou_compute
 from captum_cluster.weak import RandomWalk, pseudo_masks
 from tests.evaluation.weak_outputs.tiny import (
     NAMES,
@@ -49,14 +48,31 @@ def test_the_masks_are_those_of_the_functions(tmp_path, options):
     found = read_masks(tmp_path)
     assert (run.images, run.empty, run.failed, run.path) == (3, 1, (), tmp_path / "masks")
     assert found.names() == ["a", "c", "folder/b"]
-    sums = {}
+    made, truths = [], []
     for one in scenes():
         mask = by_hand(one, **options)
         assert torch.equal(found.mask_of(one.name), mask)
-        truth = one.label_map(-1)
-        counts = confusion(mask, truth, mask != 255, 6)
-        sums = {name: sums.get(name, 0) + count for name, count in counts.items()}
-    assert run.mean_iou == pytest.approx(float(mean_iou_compute(sums)))
+        made += mask.flatten().tolist()
+        truths += one.label_map(-1).flatten().tolist()
+    assert run.mean_iou == pytest.approx(iou_by_hand(made, truths))
+    assert run.uncertain == made.count(255) / len(made)
+
+
+def iou_by_hand(made, truths):
+    """The mean IoU of the classes that there are; what is 255 is right for none of them."""
+    pairs, ious = list(zip(made, truths, strict=True)), []
+    for number in set(truths):
+        both = sum(pair == (number, number) for pair in pairs)
+        ious.append(both / sum(number in pair for pair in pairs))
+    return sum(ious) / len(ious)
+
+
+def test_to_abstain_makes_no_better_masks(tmp_path):
+    sure = masks(tmp_path / "sure")
+    unsure = masks(tmp_path / "unsure", uncertain=0.9)
+    assert sure.uncertain == 0.0
+    assert 0.1 < unsure.uncertain < 1.0
+    assert unsure.mean_iou < sure.mean_iou
 
 
 def test_features_of_the_layer_guide_the_walk(tmp_path):
