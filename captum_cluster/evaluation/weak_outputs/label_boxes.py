@@ -156,13 +156,21 @@ def enlarged(one: Proposal, size: tuple[int, int], whole: tuple[int, int]) -> Pr
 def box_sums(
     scene: Scene, targets: Tensor, proposals: Sequence[Proposal], n_labels: int
 ) -> Sums | None:
-    """Return the sums of what the proposals find; None where no object's place is known."""
+    """Return the sums of what the proposals find; None where no object's place is known.
+
+    A label explained that the image does not have is wrong, whatever is proposed for it; one that
+    it has, at a place that is not annotated, counts nowhere.
+    """
     if len(scene.labels) != n_labels or (scene.boxes is None and scene.masks is None):
+        return None
+    objects = {label: scene.boxes_of(label) for label in scene.present}
+    if objects and not any(objects.values()):
         return None
     labels = targets.tolist()
     return proposals_update(
         [boxes_of(proposals, label) for label in labels],
         torch.tensor(labels, dtype=torch.int64),
-        [scene.boxes_of(label) for label in labels],
+        [objects.get(label, []) for label in labels],
         num_classes=n_labels,
+        wrong=[label not in objects for label in labels],
     )

@@ -50,8 +50,9 @@ class ProposalRun(OutputRun):
     Attributes:
         results: The same as COCO results.
         proposals: Number of proposals.
-        corloc: The share, of 1, of the images and labels whose best proposal is right, the mean
-            over labels; None where no true box is known.
+        corloc: The share, of 1, of the images and labels explained whose best proposal is right,
+            the mean over labels; None where no true box is known. A label that the image does not
+            have is wrong; one whose place in the image is not annotated counts nowhere.
     """
 
     results: Path

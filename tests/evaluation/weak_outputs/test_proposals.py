@@ -1,5 +1,6 @@
 """Proposals of many images: their files by the standard tools, their values, and errors."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from torchvision.datasets import CocoDetection
 
 from captum_cluster.data import open_dataset
 from captum_cluster.evaluation.weak_outputs import label_boxes as module
-from captum_cluster.functional.metrics import corloc_compute, proposals_update
+from captum_cluster.functional.metrics import corloc, corloc_compute, proposals_update
 from captum_cluster.weak import boxes_of, classifier_scores, component_boxes, object_proposals
 from tests.data.test_picture_file import write_turned
 from tests.evaluation.weak_outputs.tiny import (
@@ -84,6 +85,41 @@ def test_the_proposals_are_those_of_the_functions(tmp_path, options):
     assert run.corloc == pytest.approx(float(corloc_compute(sums)))
     assert (run.images, run.empty, run.failed) == (3, 1, ())
     assert run.proposals == sum(map(len, listed.values())) > 0
+
+
+def whole(name, present, seed=0):
+    """A scene whose labels are all over it."""
+    one = scene(name, present, seed)
+    return dataclasses.replace(one, masks=one.labels[:, None, None].expand(5, 20, 30))
+
+
+@pytest.mark.parametrize("labels", ["top", "predicted"])
+def test_a_label_that_the_image_does_not_have_is_wrong(tmp_path, labels):
+    model, explained = net(), [0] if labels == "top" else [0, 3]
+    with torch.no_grad():
+        model.fc.bias.copy_(torch.tensor([90.0, -50.0, -50.0, 50.0, -50.0]))
+    images = [whole("a", [0, 3], 1), whole("b", [4], 2), whole("c", [], 3), whole("d", [0, 1], 4)]
+    bare = dataclasses.replace(images[0], masks=torch.zeros(5, 20, 30).bool(), name="e")
+    options = {"labels": labels, "probability": "sigmoid", "model": model, "boxes": "component"}
+    run = proposals(tmp_path, [*images, bare], **options)
+    listed, right = found(run), {label: [] for label in explained}
+    for one in images:
+        for label in explained:
+            made = [box for which, box, _ in listed[f"{one.name}.png"] if which == label]
+            true = one.boxes_of(label)
+            right[label].append(bool(true) and bool(corloc([made], [true])[0]))
+    shares = [sum(hits) / len(hits) for hits in right.values()]
+    assert run.corloc == pytest.approx(sum(shares) / len(shares))
+    assert 0 < run.corloc <= 0.5
+
+
+def test_only_wrong_labels_are_no_success(tmp_path):
+    model = net()
+    with torch.no_grad():
+        model.fc.weight.zero_()
+        model.fc.bias.copy_(torch.arange(5.0))
+    run = proposals(tmp_path, [scene("a", [1])], model=model, labels="top", boxes="component")
+    assert run.corloc == 0.0
 
 
 def test_no_map_is_made_without_maps(tmp_path):
