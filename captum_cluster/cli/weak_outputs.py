@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from captum_cluster._checks import expected
@@ -159,8 +159,8 @@ def run_masks(options: argparse.Namespace) -> None:
     from captum_cluster.evaluation import MasksConfig
 
     found = MasksConfig.from_mapping(_given(options, MasksConfig)).run(options.output)
-    measure = ("mIoU with the background", found.mean_iou)
-    _report(found, _counted(found.images, "mask"), "all background", measure)
+    measures = {"mIoU with the background": found.mean_iou}
+    _report(found, _counted(found.images, "mask"), "all background", measures)
     if found.uncertain:
         print(f"uncertain pixels: {100 * found.uncertain:.1f} %")
 
@@ -170,8 +170,12 @@ def run_proposals(options: argparse.Namespace) -> None:
     from captum_cluster.evaluation import ProposalsConfig
 
     found = ProposalsConfig.from_mapping(_given(options, ProposalsConfig)).run(options.output)
-    measure = ("CorLoc", found.corloc)
-    _report(found, _counted(found.proposals, "proposal"), "without a proposal", measure)
+    measures = {
+        "CorLoc": found.corloc,
+        "recall": found.recall,
+        "mean best overlap": found.best_overlap,
+    }
+    _report(found, _counted(found.proposals, "proposal"), "without a proposal", measures)
 
 
 def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
@@ -190,7 +194,7 @@ def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
 
 
 def _report(
-    found: MaskRun | ProposalRun, made: str, empty: str, measure: tuple[str, float | None]
+    found: MaskRun | ProposalRun, made: str, empty: str, measures: Mapping[str, float | None]
 ) -> None:
     """Print what was made, what was not, and how good it is.
 
@@ -206,9 +210,9 @@ def _report(
             print(f"  {text}")
         if len(found.failed) > _SHOWN:
             print(f"  and {len(found.failed) - _SHOWN} more")
-    title, value = measure
-    if value is not None:
-        print(f"{title}: {100 * value:.1f} %")
+    for title, value in measures.items():
+        if value is not None:
+            print(f"{title}: {100 * value:.1f} %")
     if not found.images:
         what = "to have one that can be read and explained"
         raise ValueError(expected("the images", what, "none"))

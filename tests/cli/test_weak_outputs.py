@@ -1,6 +1,7 @@
 """`captum-cluster masks` and `captum-cluster proposals`."""
 
 import json
+import re
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_proposals(tmp_path, capsys):
     assert run("proposals", *DIGITS, "--boxes", "component", "--output", out) == 0
     printed = capsys.readouterr().out
     assert f"of 4 images: {out / 'proposals.json'}" in printed
-    assert "CorLoc: " in printed
+    for measure in ("CorLoc", "recall", "mean best overlap"):
+        assert re.search(rf"^{measure}: \d+\.\d %$", printed, re.MULTILINE)
     assert ProposalsConfig.load(out / "config.yaml").boxes == "component"
 
 
@@ -150,6 +152,8 @@ def test_images_without_a_label_are_counted(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "0 proposals of 4 images" in printed
     assert "without a label to explain: without a proposal" in printed
+    assert "CorLoc" not in printed  # nothing was explained
+    assert "recall: 0.0 %" in printed
     assert json.loads((tmp_path / "p" / "results.json").read_text()) == []
 
 

@@ -159,7 +159,8 @@ def box_sums(
     """Return the sums of what the proposals find; None where no object's place is known.
 
     A label explained that the image does not have is wrong, whatever is proposed for it; one that
-    it has, at a place that is not annotated, counts nowhere.
+    it has, at a place that is not annotated, counts nowhere. For the objects of labels that are not
+    explained nothing is proposed: they are not found.
     """
     if len(scene.labels) != n_labels or (scene.boxes is None and scene.masks is None):
         return None
@@ -167,10 +168,14 @@ def box_sums(
     if objects and not any(objects.values()):
         return None
     labels = targets.tolist()
-    return proposals_update(
+    sums = proposals_update(
         [boxes_of(proposals, label) for label in labels],
         torch.tensor(labels, dtype=torch.int64),
         [objects.get(label, []) for label in labels],
         num_classes=n_labels,
         wrong=[label not in objects for label in labels],
     )
+    missed = torch.zeros(n_labels, dtype=torch.int64)
+    for label in objects.keys() - set(labels):
+        missed[label] = len(objects[label])
+    return {**sums, "objects": sums["objects"] + missed}

@@ -27,7 +27,11 @@ from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explai
 from captum_cluster.evaluation.weak_outputs.images import Images
 from captum_cluster.evaluation.weak_outputs.label_boxes import BoxSettings, box_sums, label_boxes
 from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task, work_through
-from captum_cluster.functional.metrics import corloc_compute
+from captum_cluster.functional.metrics import (
+    best_overlap_compute,
+    corloc_compute,
+    proposal_recall_compute,
+)
 from captum_cluster.weak import (
     CocoImage,
     Proposal,
@@ -53,11 +57,17 @@ class ProposalRun(OutputRun):
         corloc: The share, of 1, of the images and labels explained whose best proposal is right,
             the mean over labels; None where no true box is known. A label that the image does not
             have is wrong; one whose place in the image is not annotated counts nowhere.
+        recall: The share, of 1, of the true boxes with which a proposal of their label has an IoU
+            of at least 0.5, the mean over labels; boxes of labels that are not explained are not
+            found. None where no true box is known.
+        best_overlap: The mean IoU of the same boxes with the best proposal, the mean over labels.
     """
 
     results: Path
     proposals: int
     corloc: float | None
+    recall: float | None
+    best_overlap: float | None
 
 
 def make_proposals(
@@ -222,6 +232,8 @@ class BoxTask(Task[ProposalRun]):
             self.directory / RESULTS,
             count,
             done.measured(corloc_compute),
+            done.measured(proposal_recall_compute),
+            done.measured(best_overlap_compute),
         )
 
 

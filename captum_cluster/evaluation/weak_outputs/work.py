@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -183,7 +184,8 @@ class Done:
             for name, encoded in record.get("sums", {}).items():
                 value = decoded(encoded)
                 total[name] = total[name] + value if name in total else value
-        return float(compute(total)) if total else None
+        value = float(compute(total)) if total else math.nan
+        return None if math.isnan(value) else value
 
 
 def decoded(encoded: Any) -> Tensor:
