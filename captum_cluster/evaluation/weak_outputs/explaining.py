@@ -81,8 +81,16 @@ class Explaining:
         )
 
     def maps(self, maker: MapMaker, seen: Seen) -> Tensor:
-        """Return the maps (P,h,w) of the labels explained; what is not finite marks nothing."""
-        maps, _ = finite_maps(maker.run(self.entry, seen))
+        """Return the maps (P,h,w) of the labels explained.
+
+        Raises:
+            ValueError: One is not finite: it tells nothing of where its label is.
+        """
+        maps, finite = finite_maps(maker.run(self.entry, seen))
+        broken = seen.targets[~finite].tolist()
+        if broken:
+            named = " and ".join(repr(self.classes[label]) for label in broken)
+            raise ValueError(expected("the map of each label", "finite", f"others for {named}"))
         return maps.to(seen.image.device)
 
     def features(self, maker: MapMaker, seen: Seen) -> Tensor:

@@ -141,14 +141,6 @@ def test_methods_of_every_kind(tmp_path):
     assert (one == other).float().mean() > 0.98  # the hosts enlarge maps in their own ways
 
 
-def test_a_map_that_is_not_finite_marks_nothing(tmp_path):
-    def broken(model, layer, image, target):
-        return torch.full((4, 4), torch.nan)
-
-    masks(tmp_path, [scene("a", [1])], method=broken)
-    assert not read_masks(tmp_path).mask_of("a").any()
-
-
 def test_a_preparation_that_cuts_is_taken_whole(tmp_path):
     masks(tmp_path / "cut", preparation=Preparation(32, mode="center-crop", resize=40))
     masks(tmp_path / "whole", preparation=Preparation(32, resize=40))
