@@ -66,6 +66,11 @@ class Explaining:
     reshape_transform: Callable[[Tensor], Tensor] | None
     strict: bool
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and the maps are."""
+        return next(self.model.parameters(), torch.empty(0)).device
+
     def maker(self, *, worked: bool) -> MapMaker:
         """Return what makes the maps; ``worked`` says whether the method has worked before."""
         return MapMaker(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from captum_cluster.data import Scene
 from captum_cluster.evaluation.running.fingerprint import plain
 from captum_cluster.functional.metrics.segmentation import confusion
 from captum_cluster.functional.metrics.sums import Sums
-from captum_cluster.weak import Refinement, pseudo_masks
+from captum_cluster.weak import DenseCRF, Refinement, pseudo_masks
 from captum_cluster.weak.pseudo_masks import Background, Step, refinements
 
 UNCERTAIN = -1
@@ -67,10 +68,22 @@ class MaskSettings:
             "longest": self.longest,
         }
 
+    def on(self, device: torch.device) -> MaskSettings:
+        """Return the settings with the CRF's backend that is in use for tensors of a device."""
+        return replace(self, refine=[_in_use(step, device) for step in self.steps])
+
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return height and width at which the mask of a picture of (H,W) pixels is made."""
         longest = self.longest or (LONGEST if self.steps else None)
         return size if longest is None else limited(size, longest)
+
+
+def _in_use(step: Refinement, device: torch.device) -> Refinement:
+    """Return a refinement whose backend does not depend on what is installed later."""
+    if not isinstance(step, DenseCRF) or step.backend != "auto":
+        return step
+    bound = device.type == "cpu" and find_spec("pydensecrf") is not None
+    return replace(step, backend="pydensecrf" if bound else "torch")
 
 
 def _check_uncertain(uncertain: float, power: float | None) -> None:

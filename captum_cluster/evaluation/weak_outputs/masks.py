@@ -180,7 +180,7 @@ class MaskTask(Task[MaskRun]):
 
     def __init__(self, explaining: Explaining, directory: Path, settings: MaskSettings) -> None:
         super().__init__(explaining, directory)
-        self.settings = settings
+        self.settings = settings.on(explaining.device)
 
     def options(self) -> dict[str, Any]:
         """Return all that the masks depend on beside the maps."""

@@ -1,8 +1,12 @@
 """Masks of many images: runs that were broken off, are done, or are others."""
 
+import dataclasses
+
 import pytest
 
+from captum_cluster.evaluation.weak_outputs import label_masks
 from captum_cluster.evaluation.weak_outputs import masks as module
+from captum_cluster.weak import DenseCRF
 from tests.evaluation.weak_outputs.tiny import (
     files,
     masks,
@@ -62,6 +66,27 @@ def test_a_picture_that_was_mended_is_read_again(tmp_path):
     write_picture(photos / "torn.png", (5, 6))
     run = masks(tmp_path / "out", photos)
     assert (run.images, run.failed) == (5, ())
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_crf_goes_on_with_the_backend_it_began_with(tmp_path, monkeypatch, installed):
+    used, original = [], label_masks.pseudo_masks
+
+    def watched(*arguments, **options):
+        used.extend(step.backend for step in options["refine"])
+        torch_only = [dataclasses.replace(step, backend="torch") for step in options["refine"]]
+        return original(*arguments, **{**options, "refine": torch_only})
+
+    monkeypatch.setattr(label_masks, "pseudo_masks", watched)
+    monkeypatch.setattr(label_masks, "find_spec", lambda name: object() if installed else None)
+    masks(tmp_path, refine=["crf"])
+    backend = "pydensecrf" if installed else "torch"
+    assert used == [backend, backend]
+    assert f"backend='{backend}'" in (tmp_path / "run.json").read_text()
+    monkeypatch.setattr(label_masks, "find_spec", lambda name: None if installed else object())
+    with pytest.raises(ValueError, match="refine: .*(pydensecrf|torch)"):
+        masks(tmp_path, refine=["crf"])
+    assert masks(tmp_path, refine=[DenseCRF(backend=backend)]).images == 3
 
 
 @pytest.mark.parametrize(
