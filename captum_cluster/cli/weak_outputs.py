@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from captum_cluster._checks import expected
-from captum_cluster.cli.options import given_options, names, numbers
+from captum_cluster.cli.options import add_crf_numbers, crf_numbers, given_options, names, numbers
 
 if TYPE_CHECKING:
     from captum_cluster.evaluation import MaskRun, ProposalRun
@@ -37,6 +37,13 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--refine", help="random-walk, crf or both with a comma, in order")
     group.add_argument("--stride", type=int, help="of the random walk, in pixels (default: 8)")
+    group.add_argument(
+        "--walk-colour", type=float, help="of the random walk, the weight of the colours (30)"
+    )
+    group.add_argument(
+        "--walk-log-steps", type=int, help="of the random walk, the logarithm of its steps (8)"
+    )
+    add_crf_numbers(group)
     group.add_argument(
         "--walk-features",
         help="what the walk compares pixels by beside colour and position: none (the default), or "
@@ -180,7 +187,7 @@ def run_proposals(options: argparse.Namespace) -> None:
 
 def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
     """Return what was given: on the command line, else in the file."""
-    given = given_options(options)
+    given = crf_numbers(given_options(options))
     for name in ("layer", "refine"):
         if name in given:
             given[name] = names(name, given[name])

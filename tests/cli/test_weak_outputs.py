@@ -43,6 +43,8 @@ def test_every_option_of_masks(tmp_path, capsys):
     status = run(
         "masks", *DIGITS, "--method", "grad-cam", "--scales", "0.5,1", "--flip", "--labels",
         "truth", "--power", 4, "--uncertain", 16, "--refine", "random-walk,crf", "--stride", 4,
+        "--walk-colour", 20, "--walk-log-steps", 4, "--crf-gaussian", "3,1", "--crf-bilateral",
+        "40,13,5",
         "--walk-features", "layer", "--longest", 48, "--format", "coco", "--limit", 2, "--size",
         32, "--probability", "sigmoid", "--device", "cpu", "--strict", "--output", out,
     )  # fmt: skip
@@ -55,8 +57,10 @@ def test_every_option_of_masks(tmp_path, capsys):
     assert config == MasksConfig(
         data="digit-scenes:4", model="digit-net", layer="relu2", method="grad-cam",
         scales=[0.5, 1.0], flip=True, labels="truth", power=4.0, uncertain=16.0,
-        refine=["random-walk", "crf"], stride=4, walk_features="layer", longest=48, format="coco",
-        limit=2, size=32, probability="sigmoid", device="cpu", strict=True,
+        refine=["random-walk", "crf"], stride=4, walk_colour=20.0, walk_log_steps=4,
+        crf_gaussian=[3.0, 1.0], crf_bilateral=[40.0, 13.0, 5.0], walk_features="layer",
+        longest=48, format="coco", limit=2, size=32, probability="sigmoid", device="cpu",
+        strict=True,
     )  # fmt: skip
     facts = json.loads((out / "run.json").read_text())
     assert facts["preparation"]["mode"] == "squash"

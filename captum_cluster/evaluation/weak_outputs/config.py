@@ -20,13 +20,12 @@ from captum_cluster.evaluation.running.entries import MethodLike, method_entries
 from captum_cluster.evaluation.running.map_making import EXPLAINED, PROBABILITIES
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
 from captum_cluster.evaluation.weak_outputs.label_boxes import BOXES, BoxSettings
-from captum_cluster.evaluation.weak_outputs.label_masks import MaskSettings
+from captum_cluster.evaluation.weak_outputs.label_masks import WALK_FEATURES, MaskSettings
 from captum_cluster.evaluation.weak_outputs.masks import FORMATS, TASKS, MaskRun
 from captum_cluster.evaluation.weak_outputs.opening import open_run
 from captum_cluster.evaluation.weak_outputs.proposals import BoxTask, ProposalRun
 from captum_cluster.evaluation.weak_outputs.work import work_through
-from captum_cluster.weak import RandomWalk
-from captum_cluster.weak.pseudo_masks import Step
+from captum_cluster.weak.pseudo_masks import REFINEMENTS, Step
 
 PARTS = ("train", "test")
 
@@ -121,6 +120,16 @@ class OutputConfig(FileConfig):
         )
 
 
+_OF_STEPS = {
+    "stride": ("random-walk", "stride"),
+    "walk_colour": ("random-walk", "colour"),
+    "walk_log_steps": ("random-walk", "log_steps"),
+    "crf_gaussian": ("crf", "gaussian"),
+    "crf_bilateral": ("crf", "bilateral"),
+}
+"""Of each number the refinement that it is of, and what it is called there."""
+
+
 @dataclass(frozen=True)
 class MasksConfig(OutputConfig):
     """A run of ``make_masks`` in words and numbers alone; see also ``OutputConfig``.
@@ -131,7 +140,11 @@ class MasksConfig(OutputConfig):
         uncertain: The second of either.
         refine: "random-walk" and "crf", in order.
         stride: Of the random walk, in pixels (8).
-        walk_features: As for ``make_masks``.
+        walk_colour: Of the random walk, the weight of the colours (30).
+        walk_log_steps: Of the random walk, the logarithm of the number of steps (8).
+        walk_features: "none" or "layer", as for ``make_masks``.
+        crf_gaussian: The CRF's kernel of position (3, 3), see ``DenseCRF``.
+        crf_bilateral: The CRF's kernel of position and colour (80, 13, 10).
         format: "png" or "coco".
 
     Raises:
@@ -150,6 +163,10 @@ layer=0.5)]
     uncertain: float | None = None
     refine: Sequence[str] = field(default_factory=list)
     stride: int | None = None
+    walk_colour: float | None = None
+    walk_log_steps: int | None = None
+    crf_gaussian: Sequence[float] | None = None
+    crf_bilateral: Sequence[float] | None = None
     walk_features: str = "none"
     format: str = "png"
 
@@ -160,18 +177,24 @@ layer=0.5)]
             raise ValueError(expected("background", what, f"{self.background} and {self.power}"))
         if isinstance(self.refine, str) or not isinstance(self.refine, Sequence):
             raise TypeError(expected("refine", "a list of names", describe(self.refine)))
-        if self.stride is not None and "random-walk" not in self.refine:
-            what = "given with refine='random-walk' alone"
-            raise ValueError(expected("stride", what, self.stride))
+        check_choice("walk_features", self.walk_features, WALK_FEATURES)
+        for name in _OF_STEPS:
+            _check_step(self, name)
         self.settings()
         check_choice("format", self.format, FORMATS)
 
     def steps(self) -> list[Step]:
         """Return the refinements."""
-        if self.stride is None:
-            return list(self.refine)
-        walk = RandomWalk(stride=self.stride)
-        return [walk if name == "random-walk" else name for name in self.refine]
+        return [self._step(name) for name in self.refine]
+
+    def _step(self, name: str) -> Step:
+        """Return a refinement with its numbers, those that are given."""
+        given = {
+            option: getattr(self, field)
+            for field, (step, option) in _OF_STEPS.items()
+            if step == name and getattr(self, field) is not None
+        }
+        return REFINEMENTS[name](**given) if given else name
 
     def settings(self) -> MaskSettings:
         """Return how maps become masks."""
@@ -239,6 +262,13 @@ class ProposalsConfig(OutputConfig):
         directory = check_directory(output)
         task = BoxTask(self.explaining(), directory, self.settings())
         return work_through(task, progress=progress, config=self)
+
+
+def _check_step(config: MasksConfig, name: str) -> None:
+    """Check that a number of a refinement is given with it alone."""
+    value, step = getattr(config, name), _OF_STEPS[name][0]
+    if value is not None and step not in config.refine:
+        raise ValueError(expected(name, f"given with refine={step!r} alone", value))
 
 
 def _check_images(config: OutputConfig) -> None:

@@ -28,7 +28,9 @@ from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explai
 from captum_cluster.evaluation.weak_outputs.images import Images
 from captum_cluster.evaluation.weak_outputs.label_masks import (
     UNCERTAIN,
+    FeaturesOf,
     MaskSettings,
+    WalkFeatures,
     label_mask,
     mask_sums,
 )
@@ -70,7 +72,7 @@ def make_masks(
     power: float | None = None,
     uncertain: float | None = None,
     refine: Sequence[Step] | Step = (),
-    walk_features: str = "none",
+    walk_features: WalkFeatures = "none",
     longest: int | None = None,
     format: str = "png",  # noqa: A002 the word of the command line
     classes: Sequence[str] | None = None,
@@ -110,8 +112,10 @@ def make_masks(
         uncertain: A second background, or with ``power`` a second power: pixels whose label is not
             the same with both become uncertain.
         refine: "random-walk" or "crf", several of them, or objects with a method ``refine``.
-        walk_features: What a random walk compares pixels by beside colour and position: "none", or
-            the explained "layer"'s maps.
+        walk_features: What a random walk compares pixels by beside colour and position: "none", the
+            explained "layer"'s maps, or a function that gives features (D,h,w) of a picture
+            (3,H,W) in [0,1] at the size at which its mask is made, such as
+            ``captum_cluster.training.AffinityNet.features_of``.
         longest: The longest side in pixels at which a mask is made; larger pictures are made
             smaller for it, and their masks larger again. None: 512 with ``refine``, whose widths
             are for such photographs, and whose cost grows with the pixels; else the picture's own.
@@ -188,11 +192,12 @@ class MaskTask(Task[MaskRun]):
 
     def compute(self, item: Item, maker: MapMaker) -> Tensor:
         """Return the mask (H,W) of an upright picture."""
-        seen, features = item.seen, None
+        seen, walk = item.seen, self.settings.walk_features
+        features: Tensor | FeaturesOf | None = None if isinstance(walk, str) else walk
         maps = seen.image[0, :0]
         if len(seen.targets):
             maps = self.explaining.maps(maker, seen)
-            if self.settings.walk_features == "layer":
+            if walk == "layer":
                 features = self.explaining.features(maker, seen)
         return label_mask(item.scene, maps, seen.targets, self.settings, features)
 

@@ -184,8 +184,8 @@ class Done:
             for name, encoded in record.get("sums", {}).items():
                 value = decoded(encoded)
                 total[name] = total[name] + value if name in total else value
-        value = float(compute(total)) if total else math.nan
-        return None if math.isnan(value) else value
+        found = float(compute(total)) if total else math.nan
+        return None if math.isnan(found) else found
 
 
 def decoded(encoded: Any) -> Tensor:

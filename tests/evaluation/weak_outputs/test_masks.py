@@ -1,11 +1,15 @@
 """Masks of many images: their values."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from captum_cluster.data import Preparation, open_dataset
 from captum_cluster.evaluation import read_masks
+from captum_cluster.evaluation.weak_outputs.label_masks import resized
+from captum_cluster.training import AffinityNet
 from captum_cluster.weak import RandomWalk, pseudo_masks
 from tests.evaluation.weak_outputs.tiny import (
     NAMES,
@@ -86,6 +90,35 @@ def test_features_of_the_layer_guide_the_walk(tmp_path):
     mask = by_hand(one, refine=[walk], features=layers)
     assert torch.equal(read_masks(tmp_path).mask_of("a"), mask)
     assert not torch.equal(mask, by_hand(one, refine=[walk]))
+
+
+def test_learned_features_guide_the_walk(tmp_path):
+    walk = RandomWalk(stride=2, log_steps=2, colour=0, position=0, layer=None)
+    learned = affinity(0)
+    images = [scene("a", [0, 3], 1), scene("b", [4], 3, size=(40, 60)), scene("c", [])]
+    options = {"refine": [walk], "longest": 30}
+    masks(tmp_path, images, walk_features=learned.features_of, **options)
+    found, (one, large, _) = read_masks(tmp_path), images
+    features = [learned.features_of(one.image)]
+    assert torch.equal(found.mask_of("a"), by_hand(one, refine=[walk], features=features))
+    other = [affinity(1).features_of(one.image)]
+    assert not torch.equal(found.mask_of("a"), by_hand(one, refine=[walk], features=other))
+    small = dataclasses.replace(large, image=resized(large.image, (20, 30)), masks=None)
+    maps = torch.zeros(1, 5, *maps_by_hand(large).shape[1:])
+    maps[0, 4] = maps_by_hand(large)
+    made = pseudo_masks(
+        [small.image], maps, large.labels[None], refine=[walk], features=learned.features_of
+    )
+    assert torch.equal(found.mask_of("b")[::2, ::2], made.labels[0])
+
+
+def affinity(seed):
+    """A network with features of its own, not trained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        found = AffinityNet(net(), ["relu1", "relu2"], num_features=4, stride=2)
+        found.affinity_head.mix[0].weight.data.mul_(10)  # sharp, as after a training
+        return found
 
 
 def test_large_pictures_are_refined_smaller(tmp_path):

@@ -88,6 +88,10 @@ WRONG = {
     "features of nothing": (
         {"walk_features": "layer"}, ValueError, "walk_features to be 'none' where nothing is",
     ),
+    "a function of nothing": (
+        {"walk_features": len}, ValueError, "walk_features to be 'none' where nothing is refined",
+    ),
+    "no features": ({"walk_features": 3}, TypeError, "walk_features to be one of 'none', 'layer'"),
     "longest": ({"longest": 0}, ValueError, "longest to be an integer of at least 1, but got 0"),
     "limit": ({"limit": 0}, ValueError, "limit to be an integer of at least 1, but got 0"),
     "model": ({"model": "resnet18"}, TypeError, "model to be an nn.Module or a LoadedModel, but"),

@@ -1,12 +1,14 @@
 """Masks of many images: runs that were broken off, are done, or are others."""
 
 import dataclasses
+import functools
 
 import pytest
+import torch
 
 from captum_cluster.evaluation.weak_outputs import label_masks
 from captum_cluster.evaluation.weak_outputs import masks as module
-from captum_cluster.weak import DenseCRF
+from captum_cluster.weak import DenseCRF, RandomWalk
 from tests.evaluation.weak_outputs.tiny import (
     files,
     masks,
@@ -66,6 +68,51 @@ def test_a_picture_that_was_mended_is_read_again(tmp_path):
     write_picture(photos / "torn.png", (5, 6))
     run = masks(tmp_path / "out", photos)
     assert (run.images, run.failed) == (5, ())
+
+
+class Features(torch.nn.Module):
+    """Gives features of pictures, as a network and by a method of it."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((1, 1, 1), weight))
+
+    def forward(self, image):
+        return image * self.weight
+
+
+def held(network):
+    return lambda image: network(image)
+
+
+def scaled(network, image):
+    return network(image)
+
+
+WALK = {"refine": [RandomWalk(stride=2)]}
+KINDS = {
+    "method": lambda network: network.forward,
+    "network": lambda network: network,
+    "closure": held,
+    "partial": lambda network: functools.partial(scaled, network),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_of_another_network_are_another_run(tmp_path, kind):
+    masks(tmp_path, walk_features=KINDS[kind](Features(1.0)), **WALK)
+    again = masks(tmp_path, walk_features=KINDS[kind](Features(1.0)), **WALK)
+    assert again.images == 3
+    with pytest.raises(ValueError, match="walk_features: networks"):
+        masks(tmp_path, walk_features=KINDS[kind](Features(2.0)), **WALK)
+    with pytest.raises(ValueError, match='walk_features: .*"none" here'):
+        masks(tmp_path, **WALK)
+
+
+def test_another_function_of_features_is_another_run(tmp_path):
+    masks(tmp_path, walk_features=lambda image: image[:1], **WALK)
+    with pytest.raises(ValueError, match="walk_features: function"):
+        masks(tmp_path, walk_features=lambda image: image[1:], **WALK)
 
 
 @pytest.mark.parametrize("installed", [True, False])
