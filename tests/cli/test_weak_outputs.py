@@ -143,6 +143,17 @@ def test_another_run_leaves_all_as_it_was(tmp_path, capsys):
     assert files(tmp_path) == before
 
 
+def test_a_run_that_made_nothing_gives_way(tmp_path, capsys):
+    assert run("masks", *DIGITS[:-2], "--layer", "nolayer", "--output", tmp_path / "out") == 2
+    assert (tmp_path / "out" / "run.json").is_file()
+    boxes = ("--boxes", "component", "--output")
+    assert run("proposals", *DIGITS, *boxes, tmp_path / "out") == 0
+    assert run("proposals", *DIGITS, *boxes, tmp_path / "plain") == 0
+    assert files(tmp_path / "out") == files(tmp_path / "plain")
+    assert run("masks", *DIGITS, "--output", tmp_path / "out") == 2
+    assert "object proposals" in capsys.readouterr().err
+
+
 def test_images_without_a_label_are_counted(tmp_path, capsys, monkeypatch):
     flat = net(10)
     for value in flat.fc.parameters():

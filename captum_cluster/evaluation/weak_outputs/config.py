@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from captum_cluster._checks import check_choice, describe, expected
 from captum_cluster.evaluation.output import check_directory
+from captum_cluster.evaluation.weak_outputs.going_on import work_through
 from captum_cluster.evaluation.weak_outputs.label_boxes import BOXES, BoxSettings
 from captum_cluster.evaluation.weak_outputs.label_masks import WALK_FEATURES, MaskSettings
 from captum_cluster.evaluation.weak_outputs.masks import FORMATS, TASKS, MaskRun
 from captum_cluster.evaluation.weak_outputs.output_config import OutputConfig
 from captum_cluster.evaluation.weak_outputs.proposals import BoxTask, ProposalRun
-from captum_cluster.evaluation.weak_outputs.work import work_through
 from captum_cluster.weak.pseudo_masks import REFINEMENTS, Step
 
 _OF_STEPS = {

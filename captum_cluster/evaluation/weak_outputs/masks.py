@@ -25,6 +25,7 @@ from captum_cluster.evaluation.weak_outputs.coco_files import (
     save_annotations,
 )
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
+from captum_cluster.evaluation.weak_outputs.going_on import work_through
 from captum_cluster.evaluation.weak_outputs.images import Images
 from captum_cluster.evaluation.weak_outputs.label_masks import (
     UNCERTAIN,
@@ -35,7 +36,7 @@ from captum_cluster.evaluation.weak_outputs.label_masks import (
     mask_sums,
 )
 from captum_cluster.evaluation.weak_outputs.numbering import FOLDER, Numbers, mask_file
-from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task, work_through
+from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task
 from captum_cluster.functional.metrics import mean_iou_compute
 from captum_cluster.weak import save_palette_png
 from captum_cluster.weak.pseudo_masks import Step

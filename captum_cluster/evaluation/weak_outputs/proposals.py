@@ -24,9 +24,10 @@ from captum_cluster.evaluation.weak_outputs.coco_files import (
     coco_image,
 )
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
+from captum_cluster.evaluation.weak_outputs.going_on import work_through
 from captum_cluster.evaluation.weak_outputs.images import Images
 from captum_cluster.evaluation.weak_outputs.label_boxes import BoxSettings, box_sums, label_boxes
-from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task, work_through
+from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task
 from captum_cluster.functional.metrics import (
     best_overlap_compute,
     corloc_compute,

@@ -1,4 +1,4 @@
-"""A run over images that can be broken off at any time, and goes on where it stopped."""
+"""What is done with each image of a run, and what all of them come to."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from captum_cluster._checks import expected
 from captum_cluster.data import PictureFile, Scene
-from captum_cluster.evaluation.config_file import FileConfig
-from captum_cluster.evaluation.running.fingerprint import enter
 from captum_cluster.evaluation.running.map_making import MODEL, LabelsError, MapMaker, Seen
-from captum_cluster.evaluation.running.records import Records, read_records
 from captum_cluster.evaluation.running.selection import scene_at
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining
 from captum_cluster.evaluation.weak_outputs.images import picture_of
 from captum_cluster.functional.metrics import Sums
-from captum_cluster.hooks import untouched
 
 
 class StopError(ValueError):
@@ -202,61 +197,3 @@ def decoded(encoded: Any) -> Tensor:
     if encoded["at"]:
         found[encoded["at"]] = values
     return found
-
-
-def work_through(task: Task[Made], *, progress: bool, config: FileConfig | None = None) -> Made:
-    """Do a task with all images of its run that are not done yet, and return what was made of all.
-
-    What failed before is tried again: a file may have been mended.
-
-    Args:
-        task: What is done.
-        progress: Show a bar.
-        config: Written beside the results before the first of them, once it is sure that the
-            directory is this run's.
-
-    Raises:
-        ValueError: The directory holds another run; the message says what differs.
-        OSError: It cannot be written to.
-    """
-    directory, explaining = task.directory, task.explaining
-    directory.mkdir(parents=True, exist_ok=True)
-    enter(directory, {"results": task.kind, **explaining.facts(), **task.options()})
-    with Records(directory) as records, untouched(explaining.model):
-        done, worked = _recalled(task)
-        if config is not None:
-            config.save(directory)
-        task.begin()
-        owed = [position for position in explaining.positions if position not in done]
-        maker = explaining.maker(worked=worked)
-        bar = tqdm(
-            owed,
-            initial=len(explaining.positions) - len(owed),
-            total=len(explaining.positions),
-            unit="image",
-            disable=not progress,
-        )
-        for position in bar:
-            records.append(task.record(position, maker))
-    return task.finish(_done(directory))
-
-
-def _recalled(task: Task[Made]) -> tuple[set[int], bool]:
-    """Return the images that are done, and whether the method has worked for one."""
-    done, worked = set(), False
-    for record in read_records(task.directory):
-        if "error" not in record:
-            task.recall(record)
-            worked = worked or bool(record["targets"])
-            if task.complete(record):
-                done.add(record["image"])
-    return done, worked
-
-
-def _done(directory: Path) -> Done:
-    latest: dict[int, dict[str, Any]] = {}
-    for record in read_records(directory):
-        latest[record["image"]] = record
-    ordered = [latest[position] for position in sorted(latest)]
-    failed = [f"{one['name']}: {one['error']}" for one in ordered if "error" in one]
-    return Done([one for one in ordered if "error" not in one], tuple(failed))

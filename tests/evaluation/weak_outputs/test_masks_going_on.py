@@ -6,6 +6,7 @@ import functools
 import pytest
 import torch
 
+from captum_cluster.evaluation.running.records import Records
 from captum_cluster.evaluation.weak_outputs import label_masks
 from captum_cluster.evaluation.weak_outputs import masks as module
 from captum_cluster.weak import DenseCRF, RandomWalk
@@ -68,6 +69,37 @@ def test_a_picture_that_was_mended_is_read_again(tmp_path):
     write_picture(photos / "torn.png", (5, 6))
     run = masks(tmp_path / "out", photos)
     assert (run.images, run.failed) == (5, ())
+
+
+def test_a_run_of_which_every_image_failed_gives_way(tmp_path):
+    photos = tmp_path / "in"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(b"torn")
+    assert masks(tmp_path / "out", photos).images == 0
+    write_picture(photos / "a.png", (5, 6))
+    run = masks(tmp_path / "out", photos, background=0.4)
+    assert (run.images, run.failed) == (1, ())
+    masks(tmp_path / "plain", photos, background=0.4)
+    assert files(tmp_path / "out") == files(tmp_path / "plain")
+
+
+def test_what_is_no_run_of_masks_does_not_give_way(tmp_path):
+    (tmp_path / "run.json").write_text('{"recipe": "baseline"}')
+    with pytest.raises(ValueError, match="output to be a directory for this run"):
+        masks(tmp_path)
+    assert files(tmp_path) == {"run.json": b'{"recipe": "baseline"}'}
+
+
+def test_a_run_that_is_writing_does_not_give_way(tmp_path):
+    def broken(model, layer, image, target):
+        raise RuntimeError("no svd")
+
+    with pytest.raises(RuntimeError):
+        masks(tmp_path, method=broken)
+    before = files(tmp_path)
+    with Records(tmp_path), pytest.raises(ValueError, match="where another run is writing"):
+        masks(tmp_path)
+    assert files(tmp_path) == before
 
 
 class Features(torch.nn.Module):
