@@ -31,7 +31,13 @@ from captum_cluster.evaluation.running.map_making import (
     finite_maps,
 )
 from captum_cluster.evaluation.running.selection import chosen_positions
-from captum_cluster.evaluation.weak_outputs.images import Images, Pictures, as_dataset
+from captum_cluster.evaluation.weak_outputs.images import (
+    Images,
+    Pictures,
+    as_dataset,
+    content_of,
+    picture_of,
+)
 from captum_cluster.hooks import capture, untouched
 from captum_cluster.methods import feature_maps
 
@@ -70,6 +76,11 @@ class Explaining:
     def device(self) -> torch.device:
         """Where the model is, and the maps are."""
         return next(self.model.parameters(), torch.empty(0)).device
+
+    def content(self, position: int) -> str | None:
+        """Return a digest of an image's file; None where it is in none, or it cannot be read."""
+        picture = picture_of(self.dataset, position)
+        return None if picture is None else content_of(picture.path)
 
     def maker(self, *, worked: bool) -> MapMaker:
         """Return what makes the maps; ``worked`` says whether the method has worked before."""

@@ -19,7 +19,8 @@ from captum_cluster.hooks import untouched
 def work_through(task: Task[Made], *, progress: bool, config: FileConfig | None = None) -> Made:
     """Do a task with all images of its run that are not done yet, and return what was made of all.
 
-    What failed before is tried again: a file may have been mended.
+    What failed before is tried again: a file may have been mended. So is what was made of a picture
+    that is another one now, and what lies in a file that is damaged.
 
     Args:
         task: What is done.
@@ -51,7 +52,7 @@ def work_through(task: Task[Made], *, progress: bool, config: FileConfig | None 
         )
         for position in bar:
             records.append(task.record(position, maker))
-    return task.finish(_done(directory))
+    return task.finish(_done(task))
 
 
 def _take(directory: Path, facts: Mapping[str, Any]) -> None:
@@ -79,20 +80,36 @@ def _made_nothing(directory: Path) -> bool:
 
 def _recalled(task: Task[Made]) -> tuple[set[int], bool]:
     """Return the images that are done, and whether the method has worked for one."""
-    done, worked = set(), False
+    latest, worked = {}, False
     for record in read_records(task.directory):
+        latest[record["image"]] = record
         if "error" not in record:
             task.recall(record)
             worked = worked or bool(record["targets"])
-            if task.complete(record):
-                done.add(record["image"])
+    done = {position for position, record in latest.items() if _stands(task, position, record)}
+    for position in done:
+        task.claim(latest[position]["name"], position)
     return done, worked
 
 
-def _done(directory: Path) -> Done:
+def _stands(task: Task[Made], position: int, record: Mapping[str, Any]) -> bool:
+    """Return whether a record is of the image as it is now, and its files are whole."""
+    if "error" in record or record["content"] != task.explaining.content(position):
+        return False
+    return task.complete(record)
+
+
+def _done(task: Task[Made]) -> Done:
+    """Return the latest records; results that are of no image any more are removed."""
     latest: dict[int, dict[str, Any]] = {}
-    for record in read_records(directory):
+    made: set[str] = set()
+    for record in read_records(task.directory):
         latest[record["image"]] = record
+        if "error" not in record:
+            made.add(record["name"])
     ordered = [latest[position] for position in sorted(latest)]
     failed = [f"{one['name']}: {one['error']}" for one in ordered if "error" in one]
-    return Done([one for one in ordered if "error" not in one], tuple(failed))
+    found = [one for one in ordered if "error" not in one]
+    for name in sorted(made - {one["name"] for one in found}):
+        task.forget(name)
+    return Done(found, tuple(failed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,24 @@ def with_places(dataset: SceneDataset) -> SceneDataset:
 def picture_of(dataset: Any, position: int) -> PictureFile | None:
     """Return the file of an image's picture, where there is one."""
     return dataset.picture_of(position) if isinstance(dataset, SceneDataset) else None
+
+
+def content_of(file: Path) -> str | None:
+    """Return a digest of what a file holds, None where it cannot be read.
+
+    Not of its times: they change when it is copied, and a copy may keep them.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a").write_bytes(b"one"), Path(folder, "b").write_bytes(b"one")
+        ...     content_of(Path(folder, "a")) == content_of(Path(folder, "b"))
+        True
+    """
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return None
 
 
 def coco_source(dataset: Any, position: int) -> tuple[CocoScenes, int] | None:

@@ -35,7 +35,12 @@ from captum_cluster.evaluation.weak_outputs.label_masks import (
     label_mask,
     mask_sums,
 )
-from captum_cluster.evaluation.weak_outputs.numbering import FOLDER, Numbers, mask_file
+from captum_cluster.evaluation.weak_outputs.numbering import (
+    FOLDER,
+    Numbers,
+    is_whole,
+    mask_file,
+)
 from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task
 from captum_cluster.functional.metrics import mean_iou_compute
 from captum_cluster.weak import save_palette_png
@@ -249,11 +254,13 @@ class _Pngs(MaskTask):
         self.numbers.save(self.directory)
 
     def complete(self, record: Mapping[str, Any]) -> bool:
-        return mask_file(self.directory, record["name"]).is_file()
+        return is_whole(mask_file(self.directory, record["name"]))
 
     def recall(self, record: Mapping[str, Any]) -> None:
-        super().recall(record)
         self.numbers.add(record["targets"])
+
+    def forget(self, name: str) -> None:
+        mask_file(self.directory, name).unlink(missing_ok=True)
 
     def write(self, item: Item, mask: Tensor) -> dict[str, Any]:
         file = mask_file(self.directory, item.name)

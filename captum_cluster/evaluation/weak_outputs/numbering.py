@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from captum_cluster._checks import describe, expected
@@ -38,6 +39,24 @@ def mask_file(directory: Path, name: str) -> Path:
         what = "a relative path, which can name the scene's mask"
         raise StopError(expected("the name of a scene", what, repr(name)))
     return directory / FOLDER / f"{name}.png"
+
+
+def is_whole(file: Path) -> bool:
+    """Return whether all data of a PNG file are there, by its own checksums.
+
+    One that somebody else has written over it is whole as well. Pillow would open a PNG file
+    without its end.
+
+    Example:
+        >>> is_whole(Path("nowhere.png"))
+        False
+    """
+    try:
+        with Image.open(file) as image:
+            image.verify()
+    except Exception:  # Pillow lets anything out of a damaged file, SyntaxError included
+        return False
+    return True
 
 
 class Numbers:

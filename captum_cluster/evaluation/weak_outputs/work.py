@@ -101,12 +101,14 @@ class Task(ABC, Generic[Made]):
         """Write what has to be there before the first result; all records are recalled."""
 
     def complete(self, record: Mapping[str, Any]) -> bool:
-        """Return whether the files of a record are there."""
+        """Return whether the files of a record are there, and whole."""
         return True
 
     def recall(self, record: Mapping[str, Any]) -> None:
-        """Take note of a record from before the run was broken off."""
-        self._claim(str(record["name"]), record["image"])
+        """Take note of what was made before, also of an image that is another one now."""
+
+    def forget(self, name: str) -> None:
+        """Remove the files of what was made of an image that has no result any more."""
 
     def record(self, position: int, maker: MapMaker) -> dict[str, Any]:
         """Return the record of one image.
@@ -117,6 +119,8 @@ class Task(ABC, Generic[Made]):
             Exception: What must not be passed over; see ``MapMaker.failed``.
         """
         name = f"image-{position}"
+        # Before it is read: if it is replaced meanwhile, the next run makes it again.
+        content = self.explaining.content(position)
         try:
             scene = scene_at(self.explaining.dataset, position)
         except (OSError, ValueError) as error:
@@ -124,7 +128,7 @@ class Task(ABC, Generic[Made]):
                 raise
             return {"image": position, "name": name, "error": str(error)}
         name = scene.name or name
-        self._claim(name, position)
+        self.claim(name, position)
         step, entry = MODEL, self.explaining.entry
         try:
             seen = maker.seen(scene)
@@ -140,9 +144,10 @@ class Task(ABC, Generic[Made]):
         if targets:
             maker.worked.add(entry.name)
         kept = self.keep(item, computed)
-        return {"image": position, "name": name, "targets": targets, **kept}
+        known = {"image": position, "name": name, "content": content, "targets": targets}
+        return {**known, **kept}
 
-    def _claim(self, name: str, position: int) -> None:
+    def claim(self, name: str, position: int) -> None:
         """Keep a name for an image: another one of that name would replace its results."""
         first = self._names.setdefault(name, position)
         if first != position:

@@ -2,14 +2,16 @@
 
 import dataclasses
 import functools
+import os
 
 import pytest
 import torch
 
+from captum_cluster.evaluation import read_masks
 from captum_cluster.evaluation.running.records import Records
 from captum_cluster.evaluation.weak_outputs import label_masks
 from captum_cluster.evaluation.weak_outputs import masks as module
-from captum_cluster.weak import DenseCRF, RandomWalk
+from captum_cluster.weak import DenseCRF, RandomWalk, save_palette_png
 from tests.evaluation.weak_outputs.tiny import (
     files,
     masks,
@@ -166,6 +168,73 @@ def test_the_crf_goes_on_with_the_backend_it_began_with(tmp_path, monkeypatch, i
     with pytest.raises(ValueError, match="refine: .*(pydensecrf|torch)"):
         masks(tmp_path, refine=["crf"])
     assert masks(tmp_path, refine=[DenseCRF(backend=backend)]).images == 3
+
+
+DAMAGES = {
+    "empty": lambda whole: b"",
+    "another file": lambda whole: b"no picture",
+    "no end": lambda whole: whole[:-12],
+    "half": lambda whole: whole[: len(whole) // 2],
+    "no data": lambda whole: whole[:60],
+    "a bit": lambda whole: whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_mask_that_is_damaged_is_made_again(tmp_path, damage):
+    first = masks(tmp_path)
+    before = files(tmp_path / "masks")
+    file = tmp_path / "masks" / "a.png"
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    assert masks(tmp_path) == first
+    assert files(tmp_path / "masks") == before
+
+
+def test_a_mask_that_somebody_has_mended_is_kept(tmp_path):
+    masks(tmp_path)
+    mended = torch.zeros(20, 30, dtype=torch.uint8)
+    save_palette_png(mended, tmp_path / "masks" / "a.png")
+    masks(tmp_path)
+    assert torch.equal(read_masks(tmp_path).mask_of("a"), mended.long())
+
+
+@pytest.mark.parametrize("form", ["png", "coco"])
+def test_a_picture_that_is_another_one_is_done_again(tmp_path, monkeypatch, form):
+    photos, options = pictures(tmp_path / "in"), {"format": form, "background": 0.4}
+    masks(tmp_path / "out", photos, **options)
+    state = os.stat(photos / "a.png")
+    write_picture(photos / "a.png", (12, 20), seed=9)
+    os.utime(photos / "a.png", ns=(state.st_atime_ns, state.st_mtime_ns))
+    os.utime(photos / "a.jpg", ns=(0, 0))
+    calls, original = [], module.label_mask
+    monkeypatch.setattr(module, "label_mask", lambda *a: calls.append(a[0].name) or original(*a))
+    run = masks(tmp_path / "out", photos, **options)
+    assert calls == ["a.png"]
+    fresh = masks(tmp_path / "fresh", photos, **options)
+    assert results(tmp_path / "out") == results(tmp_path / "fresh")
+    assert (run.images, run.failed) == (fresh.images, fresh.failed)
+    masks(tmp_path / "out", photos, **options)
+    assert len(calls) == 1 + 4
+
+
+def results(folder):
+    """The files that users read."""
+    found = files(folder)
+    return {name: one for name, one in found.items() if "records" not in name}
+
+
+def test_a_picture_that_cannot_be_read_any_more_has_no_mask(tmp_path):
+    photos = pictures(tmp_path / "in")
+    write_picture(photos / "b.png", (5, 6))
+    assert masks(tmp_path / "out", photos).images == 5
+    whole = (photos / "b.png").read_bytes()
+    (photos / "b.png").write_bytes(b"torn")
+    run = masks(tmp_path / "out", photos)
+    assert (run.images, len(run.failed)) == (4, 2)
+    assert not (tmp_path / "out" / "masks" / "b.png").exists()
+    (photos / "b.png").write_bytes(whole)
+    assert masks(tmp_path / "out", photos).images == 5
+    assert (tmp_path / "out" / "masks" / "b.png").is_file()
 
 
 @pytest.mark.parametrize(
