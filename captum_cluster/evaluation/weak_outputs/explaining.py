@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,13 +118,30 @@ class Explaining:
         output = captured.output(0) if whole else captured.activations(0)[0]
         return feature_maps(output, 1, self.reshape_transform)[0]
 
+    def name_of(self, position: int) -> str:
+        """Return what is known of an image's name before it is read."""
+        known = isinstance(self.dataset, Pictures)
+        return self.dataset.names[position] if known else f"image-{position}"
+
+    def places(self) -> Callable[[Mapping[str, Any]], int | None]:
+        """Return what tells of a record which image it is of; None: one that is gone."""
+        if not isinstance(self.dataset, Pictures):
+            return lambda record: record["image"]
+        now = {self.name_of(position): position for position in self.positions}
+        return lambda record: now.get(record["name"])
+
+    def _images_facts(self) -> dict[str, Any]:
+        """Return which images are explained: of pictures, which may come and go, the folder."""
+        if isinstance(self.dataset, Pictures):
+            return {"dataset": {"class": "Pictures", **plain(self.dataset.facts())}}
+        return {"dataset": describe_dataset(self.dataset), "images": len(self.positions)}
+
     def facts(self) -> dict[str, Any]:
         """Return all that the maps depend on."""
         return {
             "captum_cluster": __version__,
             "model": {"class": type(self.model).__name__, "state": state_digest(self.model)},
-            "dataset": describe_dataset(self.dataset),
-            "images": len(self.positions),
+            **self._images_facts(),
             "layer": layer_names(self.model, self.layer),
             "method": method_facts(self.model, self.entry),
             "labels": self.labels,

@@ -20,7 +20,8 @@ def work_through(task: Task[Made], *, progress: bool, config: FileConfig | None 
     """Do a task with all images of its run that are not done yet, and return what was made of all.
 
     What failed before is tried again: a file may have been mended. So is what was made of a picture
-    that is another one now, and what lies in a file that is damaged.
+    that is another one now, and what lies in a file that is damaged. What was made of pictures that
+    are gone is removed at the end.
 
     Args:
         task: What is done.
@@ -80,9 +81,8 @@ def _made_nothing(directory: Path) -> bool:
 
 def _recalled(task: Task[Made]) -> tuple[set[int], bool]:
     """Return the images that are done, and whether the method has worked for one."""
-    latest, worked = {}, False
+    latest, worked = _latest(task), False
     for record in read_records(task.directory):
-        latest[record["image"]] = record
         if "error" not in record:
             task.recall(record)
             worked = worked or bool(record["targets"])
@@ -90,6 +90,17 @@ def _recalled(task: Task[Made]) -> tuple[set[int], bool]:
     for position in done:
         task.claim(latest[position]["name"], position)
     return done, worked
+
+
+def _latest(task: Task[Made]) -> dict[int, dict[str, Any]]:
+    """Return of each image of the run the latest record, with the place where the image is now."""
+    latest: dict[int, dict[str, Any]] = {}
+    place_of = task.explaining.places()
+    for record in read_records(task.directory):
+        position = place_of(record)
+        if position is not None:
+            latest[position] = {**record, "image": position}
+    return dict(sorted(latest.items()))
 
 
 def _stands(task: Task[Made], position: int, record: Mapping[str, Any]) -> bool:
@@ -101,15 +112,10 @@ def _stands(task: Task[Made], position: int, record: Mapping[str, Any]) -> bool:
 
 def _done(task: Task[Made]) -> Done:
     """Return the latest records; results that are of no image any more are removed."""
-    latest: dict[int, dict[str, Any]] = {}
-    made: set[str] = set()
-    for record in read_records(task.directory):
-        latest[record["image"]] = record
-        if "error" not in record:
-            made.add(record["name"])
-    ordered = [latest[position] for position in sorted(latest)]
-    failed = [f"{one['name']}: {one['error']}" for one in ordered if "error" in one]
-    found = [one for one in ordered if "error" not in one]
+    latest = _latest(task).values()
+    failed = [f"{one['name']}: {one['error']}" for one in latest if "error" in one]
+    found = [one for one in latest if "error" not in one]
+    made = {one["name"] for one in read_records(task.directory) if "error" not in one}
     for name in sorted(made - {one["name"] for one in found}):
         task.forget(name)
     return Done(found, tuple(failed))

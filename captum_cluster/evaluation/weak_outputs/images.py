@@ -22,6 +22,8 @@ Images = SceneDataset | Sequence[Scene] | PathLike | Sequence[PathLike]
 class Pictures(SceneDataset):
     """Picture files of which nothing is known, upright.
 
+    A run over them goes on when there are more, fewer or others below the same folder.
+
     A scene's name is the path below the folder that all have in common, without suffix; with it
     where two would be the same. A file that is named twice is one scene.
 
@@ -40,13 +42,17 @@ class Pictures(SceneDataset):
         self.files = list(dict.fromkeys(find_images(known)))
         self.root = Path(os.path.commonpath([_folder(path) for path in known]))
         self.classes = []
-        self._names = unique_names(self.files, self.root)
+        self.names = unique_names(self.files, self.root)
 
     def __len__(self) -> int:
         return len(self.files)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what results depend on beside the pictures, which may come and go."""
+        return {"root": self.root}
+
     def _scene(self, index: int) -> Scene:
-        return read_scene(self.files[index], [], 0, name=self._names[index], upright=True)
+        return read_scene(self.files[index], [], 0, name=self.names[index], upright=True)
 
     def _labels(self, index: int) -> list[int]:
         return []

@@ -101,7 +101,9 @@ def make_masks(
     ``COCO.loadRes``; of a COCO data set with its numbers of images and categories.
 
     A run that was broken off goes on where it stopped when it is started again with the same
-    ``output``, and writes the same. An image that cannot be read is counted and left out.
+    ``output``, and writes the same. Of pictures of a folder there may be more, fewer or others
+    then: those that are as they were keep their masks, those of pictures that are gone are removed.
+    An image that cannot be read is counted and left out.
 
     Args:
         model: A classifier with logits (N,L), or what ``load_model`` returns.

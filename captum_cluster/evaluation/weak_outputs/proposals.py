@@ -22,6 +22,7 @@ from captum_cluster.evaluation.weak_outputs.coco_files import (
     about,
     category_ids,
     coco_image,
+    image_number,
 )
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
 from captum_cluster.evaluation.weak_outputs.going_on import work_through
@@ -215,7 +216,7 @@ class BoxTask(Task[ProposalRun]):
             for one in computed
         ]
         record: dict[str, Any] = {
-            "coco": [image.file_name, list(image.size), image.image_id],
+            "coco": [image.file_name, list(image.size)],
             "proposals": found,
         }
         sums = box_sums(item.scene, item.seen.targets, computed, len(self.explaining.classes))
@@ -245,10 +246,10 @@ def _save(records: Sequence[dict[str, Any]], explaining: Explaining, directory: 
             name,
             (size[0], size[1]),
             proposals=[Proposal(label, tuple(box), score) for label, box, score in proposals],
-            image_id=number,
+            image_id=image_number(explaining, record["image"]),
         )
         for record in records
-        for (name, size, number), proposals in [(record["coco"], record["proposals"])]
+        for (name, size), proposals in [(record["coco"], record["proposals"])]
     ]
     content = coco_dataset(
         found,

@@ -118,7 +118,7 @@ class Task(ABC, Generic[Made]):
             LabelsError: The dataset's labels are not the model's.
             Exception: What must not be passed over; see ``MapMaker.failed``.
         """
-        name = f"image-{position}"
+        name = self.explaining.name_of(position)
         # Before it is read: if it is replaced meanwhile, the next run makes it again.
         content = self.explaining.content(position)
         try:
