@@ -120,6 +120,13 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, help="number of images, evenly spread")
     parser.add_argument(
+        "--figures",
+        type=int,
+        metavar="N",
+        help="of the first N images write a figure into DIR/figures: picture, map, what was made "
+        "of them, and the truth where it is known (0)",
+    )
+    parser.add_argument(
         "--strict",
         action="store_true",
         default=None,

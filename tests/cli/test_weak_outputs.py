@@ -8,7 +8,7 @@ import pytest
 from captum_cluster.cli import main
 from captum_cluster.evaluation import MasksConfig, ProposalsConfig, read_masks
 from captum_cluster.evaluation.recipes import TrainingConfig
-from captum_cluster.evaluation.weak_outputs import label_boxes, masks, opening
+from captum_cluster.evaluation.weak_outputs import label_boxes, mask_tasks, opening
 from tests.evaluation.weak_outputs.tiny import files, loaded, net, pictures, stopped_at
 
 
@@ -44,9 +44,9 @@ def test_every_option_of_masks(tmp_path, capsys):
         "masks", *DIGITS, "--method", "grad-cam", "--scales", "0.5,1", "--flip", "--labels",
         "truth", "--power", 4, "--uncertain", 16, "--refine", "random-walk,crf", "--stride", 4,
         "--walk-colour", 20, "--walk-log-steps", 4, "--crf-gaussian", "3,1", "--crf-bilateral",
-        "40,13,5",
-        "--walk-features", "layer", "--longest", 48, "--format", "coco", "--limit", 2, "--size",
-        32, "--probability", "sigmoid", "--device", "cpu", "--strict", "--output", out,
+        "40,13,5", "--walk-features", "layer", "--longest", 48, "--format", "coco", "--limit", 2,
+        "--figures", 1, "--size", 32, "--probability", "sigmoid", "--device", "cpu", "--strict",
+        "--output", out,
     )  # fmt: skip
     assert status == 0
     printed = capsys.readouterr().out
@@ -60,8 +60,9 @@ def test_every_option_of_masks(tmp_path, capsys):
         refine=["random-walk", "crf"], stride=4, walk_colour=20.0, walk_log_steps=4,
         crf_gaussian=[3.0, 1.0], crf_bilateral=[40.0, 13.0, 5.0], walk_features="layer",
         longest=48, format="coco", limit=2, size=32, probability="sigmoid", device="cpu",
-        strict=True,
+        strict=True, figures=1,
     )  # fmt: skip
+    assert sorted(files(out / "figures")) == ["test-0-0.png"]
     facts = json.loads((out / "run.json").read_text())
     assert facts["preparation"]["mode"] == "squash"
     assert facts["method"]["scales"] == [0.5, 1.0]
@@ -78,10 +79,12 @@ def test_proposals(tmp_path, capsys):
 
 
 def test_every_option_of_proposals(tmp_path):
-    arguments = ("--boxes", "selective-search", "--threshold", 0.9, "--longest", 32, "--limit", 1)
+    arguments = ("--boxes", "selective-search", "--threshold", 0.9, "--longest", 32)
+    arguments += ("--limit", 1, "--figures", 3)
     assert run("proposals", *DIGITS, *arguments, "--format", "coco", "--output", tmp_path) == 0
     config = ProposalsConfig.load(tmp_path / "config.yaml")
-    assert (config.threshold, config.longest, config.limit) == (0.9, 32, 1)
+    assert (config.threshold, config.longest, config.limit, config.figures) == (0.9, 32, 1, 3)
+    assert sorted(files(tmp_path / "figures")) == ["test-0-0.png"]
     plain = ("--without-maps", "--limit", 1, "--output", tmp_path / "plain")
     assert run("proposals", *DIGITS, *plain) == 0
     assert ProposalsConfig.load(tmp_path / "plain" / "config.yaml").without_maps
@@ -97,7 +100,7 @@ def test_the_configuration_that_ran_runs_again(tmp_path):
 
 
 def test_an_interruption_keeps_what_is_done(tmp_path, capsys, monkeypatch):
-    with stopped_at(monkeypatch, masks, "label_mask", 3):
+    with stopped_at(monkeypatch, mask_tasks, "label_mask", 3):
         assert run("masks", *DIGITS, "--output", tmp_path) == 130
     assert "captum-cluster: interrupted" in capsys.readouterr().err
     found = read_masks(tmp_path)
@@ -111,7 +114,7 @@ def test_an_interruption_keeps_what_is_done(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "module", "function", "options"),
     [
-        ("masks", masks, "label_mask", ["--power", 4]),
+        ("masks", mask_tasks, "label_mask", ["--power", 4]),
         ("proposals", label_boxes, "component_boxes", ["--boxes", "component"]),
     ],
     ids=["masks", "proposals"],

@@ -11,7 +11,7 @@ from captum_cluster.evaluation.output import check_directory
 from captum_cluster.evaluation.weak_outputs.going_on import work_through
 from captum_cluster.evaluation.weak_outputs.label_boxes import BOXES, BoxSettings
 from captum_cluster.evaluation.weak_outputs.label_masks import WALK_FEATURES, MaskSettings
-from captum_cluster.evaluation.weak_outputs.masks import FORMATS, TASKS, MaskRun
+from captum_cluster.evaluation.weak_outputs.mask_tasks import FORMATS, TASKS, MaskRun
 from captum_cluster.evaluation.weak_outputs.output_config import OutputConfig
 from captum_cluster.evaluation.weak_outputs.proposals import BoxTask, ProposalRun
 from captum_cluster.weak.pseudo_masks import REFINEMENTS, Step
@@ -111,7 +111,8 @@ layer=0.5)]
             OSError: The same.
         """
         directory = check_directory(output)
-        task = TASKS[self.format](self.explaining(), directory, self.settings())
+        make = TASKS[self.format]
+        task = make(self.explaining(), directory, self.settings(), self.figures)
         return work_through(task, progress=progress, config=self)
 
 
@@ -156,7 +157,7 @@ class ProposalsConfig(OutputConfig):
             OSError: The same.
         """
         directory = check_directory(output)
-        task = BoxTask(self.explaining(), directory, self.settings())
+        task = BoxTask(self.explaining(), directory, self.settings(), self.figures)
         return work_through(task, progress=progress, config=self)
 
 

@@ -86,7 +86,7 @@ def _recalled(task: Task[Made]) -> tuple[set[int], bool]:
         if "error" not in record:
             task.recall(record)
             worked = worked or bool(record["targets"])
-    done = {position for position, record in latest.items() if _stands(task, position, record)}
+    done = {position for position, record in latest.items() if task.stands(position, record)}
     for position in done:
         task.claim(latest[position]["name"], position)
     return done, worked
@@ -101,13 +101,6 @@ def _latest(task: Task[Made]) -> dict[int, dict[str, Any]]:
         if position is not None:
             latest[position] = {**record, "image": position}
     return dict(sorted(latest.items()))
-
-
-def _stands(task: Task[Made], position: int, record: Mapping[str, Any]) -> bool:
-    """Return whether a record is of the image as it is now, and its files are whole."""
-    if "error" in record or record["content"] != task.explaining.content(position):
-        return False
-    return task.complete(record)
 
 
 def _done(task: Task[Made]) -> Done:

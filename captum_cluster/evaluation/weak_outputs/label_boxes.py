@@ -150,7 +150,8 @@ def enlarged(one: Proposal, size: tuple[int, int], whole: tuple[int, int]) -> Pr
         min(math.ceil(x1 * x), whole[1]),
         min(math.ceil(y1 * y), whole[0]),
     )
-    return Proposal(one.label, box, one.score)
+    peak = one.peak and (math.floor((one.peak[0] + 0.5) * y), math.floor((one.peak[1] + 0.5) * x))
+    return Proposal(one.label, box, one.score, peak)
 
 
 def box_sums(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from captum_cluster._checks import describe, expected
 from captum_cluster._files import write_whole
 from captum_cluster.evaluation.weak_outputs.label_masks import UNCERTAIN
-from captum_cluster.evaluation.weak_outputs.work import StopError
+from captum_cluster.evaluation.weak_outputs.naming import StopError, named_file
 
 FOLDER, TABLE = "masks", "classes.json"
 MOST = 254
@@ -33,12 +33,7 @@ def mask_file(directory: Path, name: str) -> Path:
         >>> mask_file(Path("out"), "cats/1").as_posix()
         'out/masks/cats/1.png'
     """
-    path = PurePosixPath(name)
-    # By hand: PurePosixPath leaves out "." and empty parts.
-    if path.is_absolute() or {"", ".", ".."} & set(name.split("/")) or "\\" in name:
-        what = "a relative path, which can name the scene's mask"
-        raise StopError(expected("the name of a scene", what, repr(name)))
-    return directory / FOLDER / f"{name}.png"
+    return named_file(directory / FOLDER, name)
 
 
 def is_whole(file: Path) -> bool:

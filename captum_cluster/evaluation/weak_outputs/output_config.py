@@ -48,6 +48,7 @@ class OutputConfig(FileConfig):
         size: Height and width of what the model sees. None: the model's, or the training's.
         longest: As for ``make_masks``.
         limit: Number of images, evenly spread.
+        figures: As for ``make_masks`` and ``make_proposals``.
         strict: Stop at an image that cannot be read.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", ...
     """
@@ -70,6 +71,7 @@ class OutputConfig(FileConfig):
     size: int | None = None
     longest: int | None = None
     limit: int | None = None
+    figures: int = 0
     strict: bool = False
     device: str = "auto"
 
@@ -83,6 +85,7 @@ class OutputConfig(FileConfig):
         for name in ("size", "longest", "limit"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), 1)
+        check_integer("figures", self.figures, 0)
         for name in ("flip", "strict"):
             check_flag(name, getattr(self, name))
 

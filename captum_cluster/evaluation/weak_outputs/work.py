@@ -7,22 +7,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from captum_cluster._checks import expected
+from captum_cluster._checks import check_integer, expected
 from captum_cluster.data import PictureFile, Scene
 from captum_cluster.evaluation.running.map_making import MODEL, LabelsError, MapMaker, Seen
 from captum_cluster.evaluation.running.selection import scene_at
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining
 from captum_cluster.evaluation.weak_outputs.images import picture_of
+from captum_cluster.evaluation.weak_outputs.naming import StopError, named_file
 from captum_cluster.functional.metrics import Sums
+from captum_cluster.visualization import save_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-class StopError(ValueError):
-    """What no image of the run can go on after."""
+FIGURES = "figures"
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,15 @@ class Task(ABC, Generic[Made]):
     Args:
         explaining: What is explained.
         directory: Of the results.
+        figures: Number of images, the first ones, of which a figure is written.
     """
 
     kind: str
     """What the results are, which is told of a directory that holds others."""
 
-    def __init__(self, explaining: Explaining, directory: Path) -> None:
+    def __init__(self, explaining: Explaining, directory: Path, figures: int) -> None:
         self.explaining, self.directory = explaining, directory
+        self._shown = frozenset(explaining.positions[: check_integer("figures", figures, 0)])
         self._names: dict[str, int] = {}
 
     @abstractmethod
@@ -86,12 +91,16 @@ class Task(ABC, Generic[Made]):
         """Return all that the results depend on beside what is explained."""
 
     @abstractmethod
-    def compute(self, item: Item, maker: MapMaker) -> Any:
-        """Return what the method makes of an image; where it fails, the run may go on."""
+    def compute(self, item: Item, maker: MapMaker) -> tuple[Tensor | None, Any]:
+        """Return the maps (P,h,w) of an image and what they make; here the run may go on."""
 
     @abstractmethod
-    def keep(self, item: Item, computed: Any) -> dict[str, Any]:
-        """Write what was computed of an image, and return what is recorded of it."""
+    def keep(self, item: Item, made: Any) -> dict[str, Any]:
+        """Write what was made of an image, and return what is recorded of it."""
+
+    @abstractmethod
+    def figure(self, item: Item, maps: Tensor | None, made: Any) -> Figure:
+        """Return a figure of an image, its maps, what they make, and the truth."""
 
     @abstractmethod
     def finish(self, done: Done) -> Made:
@@ -109,6 +118,14 @@ class Task(ABC, Generic[Made]):
 
     def forget(self, name: str) -> None:
         """Remove the files of what was made of an image that has no result any more."""
+        self._figure_file(name).unlink(missing_ok=True)
+
+    def stands(self, position: int, record: Mapping[str, Any]) -> bool:
+        """Return whether a record is of the image as it is now, and its files are whole."""
+        if "error" in record or record["content"] != self.explaining.content(position):
+            return False
+        shown = position not in self._shown or self._figure_file(record["name"]).is_file()
+        return shown and self.complete(record)
 
     def record(self, position: int, maker: MapMaker) -> dict[str, Any]:
         """Return the record of one image.
@@ -135,7 +152,7 @@ class Task(ABC, Generic[Made]):
             maker.worked.add(MODEL)
             step, picture = entry.name, picture_of(self.explaining.dataset, position)
             item = Item(position, name, scene, seen, picture)
-            computed = self.compute(item, maker)
+            maps, made = self.compute(item, maker)
         except LabelsError:
             raise
         except Exception as error:
@@ -143,9 +160,19 @@ class Task(ABC, Generic[Made]):
         targets = seen.targets.tolist()
         if targets:
             maker.worked.add(entry.name)
-        kept = self.keep(item, computed)
+        kept = self.keep(item, made)
+        if position in self._shown:
+            self._draw(name, self.figure(item, maps, made))
         known = {"image": position, "name": name, "content": content, "targets": targets}
         return {**known, **kept}
+
+    def _draw(self, name: str, figure: Figure) -> None:
+        file = self._figure_file(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_figure(figure, file)
+
+    def _figure_file(self, name: str) -> Path:
+        return named_file(self.directory / FIGURES, name)
 
     def claim(self, name: str, position: int) -> None:
         """Keep a name for an image: another one of that name would replace its results."""

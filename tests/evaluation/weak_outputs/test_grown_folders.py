@@ -6,7 +6,7 @@ import pytest
 
 from captum_cluster.evaluation import read_masks
 from captum_cluster.evaluation.weak_outputs import label_boxes
-from captum_cluster.evaluation.weak_outputs import masks as module
+from captum_cluster.evaluation.weak_outputs import mask_tasks as module
 from tests.evaluation.weak_outputs.tiny import NAMES, files, masks, net, proposals
 from tests.helpers.trees import write_picture
 

@@ -10,7 +10,7 @@ import torch
 from captum_cluster.evaluation import read_masks
 from captum_cluster.evaluation.running.records import Records
 from captum_cluster.evaluation.weak_outputs import label_masks
-from captum_cluster.evaluation.weak_outputs import masks as module
+from captum_cluster.evaluation.weak_outputs import mask_tasks as module
 from captum_cluster.weak import DenseCRF, RandomWalk, save_palette_png
 from tests.evaluation.weak_outputs.tiny import (
     files,

@@ -90,7 +90,7 @@ def test_resized_pictures_stay_in_range():
 def test_boxes_hold_all_that_they_touch_in_the_larger_picture():
     one = Proposal(3, (0, 0, 3, 3), 0.5, peak=(1, 1))
     assert enlarged(one, (3, 3), (3, 3)) is one
-    assert enlarged(one, (3, 3), (10, 8)) == Proposal(3, (0, 0, 8, 10), 0.5)
+    assert enlarged(one, (3, 3), (10, 8)) == Proposal(3, (0, 0, 8, 10), 0.5, peak=(5, 4))
     assert enlarged(Proposal(3, (1, 2, 2, 3), 0.5), (3, 3), (10, 8)).box == (2, 6, 6, 10)
 
 
