@@ -55,3 +55,34 @@ def numbers(option: str, text: str) -> list[float]:
     except ValueError:
         what = "numbers with commas between them"
         raise ValueError(expected(f"--{option}", what, repr(text))) from None
+
+
+def add_crf_numbers(group: argparse._ArgumentGroup) -> None:
+    """Add the numbers of the fully connected CRF, which ``crf_numbers`` reads."""
+    group.add_argument(
+        "--crf-gaussian",
+        metavar="X,COMPAT",
+        help="the CRF's kernel of position: width in pixels, compatibility (3,3)",
+    )
+    group.add_argument(
+        "--crf-bilateral",
+        metavar="X,COLOUR,COMPAT",
+        help="its kernel of position and colour: both widths, compatibility (80,13,10)",
+    )
+
+
+def crf_numbers(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what was given with the numbers of the CRF read.
+
+    Raises:
+        ValueError: One is no number.
+
+    Example:
+        >>> crf_numbers({"crf_gaussian": "3,1", "limit": 2})
+        {'crf_gaussian': [3.0, 1.0], 'limit': 2}
+    """
+    read = dict(given)
+    for name in ("crf_gaussian", "crf_bilateral"):
+        if name in given:
+            read[name] = numbers(name.replace("_", "-"), given[name])
+    return read

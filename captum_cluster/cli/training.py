@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from captum_cluster._checks import expected
-from captum_cluster.cli.options import given_options, numbers
+from captum_cluster.cli.options import add_crf_numbers, crf_numbers, given_options
 
 _RECIPES = (
     "baseline, sub-category, class-grouping, kernel-usage, or segmentation: a segmentation network "
@@ -123,28 +123,16 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="judge the network without the CRF only",
     )
-    group.add_argument(
-        "--crf-gaussian",
-        metavar="NUMBERS",
-        help="the CRF's kernel of position: width in pixels, compatibility (3,3)",
-    )
-    group.add_argument(
-        "--crf-bilateral",
-        metavar="NUMBERS",
-        help="its kernel of position and colour: both widths, compatibility (80,13,10)",
-    )
+    add_crf_numbers(group)
 
 
 def run_train(options: argparse.Namespace) -> None:
     """Train, and print what came out."""
     from captum_cluster.evaluation.recipes import TrainingConfig, run_training
 
-    given = given_options(options)
+    given = crf_numbers(given_options(options))
     if "sizes" in given:
         given["sizes"] = _sizes(given["sizes"])
-    for name in ("crf_gaussian", "crf_bilateral"):
-        if name in given:
-            given[name] = numbers(name.replace("_", "-"), given[name])
     if "metrics" in given and given["metrics"] != "all":
         given["metrics"] = [part.strip() for part in given["metrics"].split(",")]
     if options.config is not None:

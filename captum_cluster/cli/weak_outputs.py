@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from captum_cluster._checks import expected
-from captum_cluster.cli.options import given_options, names, numbers
+from captum_cluster.cli.options import add_crf_numbers, crf_numbers, given_options, names, numbers
 
 if TYPE_CHECKING:
     from captum_cluster.evaluation import MaskRun, ProposalRun
@@ -37,6 +37,13 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--refine", help="random-walk, crf or both with a comma, in order")
     group.add_argument("--stride", type=int, help="of the random walk, in pixels (default: 8)")
+    group.add_argument(
+        "--walk-colour", type=float, help="of the random walk, the weight of the colours (30)"
+    )
+    group.add_argument(
+        "--walk-log-steps", type=int, help="of the random walk, the logarithm of its steps (8)"
+    )
+    add_crf_numbers(group)
     group.add_argument(
         "--walk-features",
         help="what the walk compares pixels by beside colour and position: none (the default), or "
@@ -113,6 +120,13 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, help="number of images, evenly spread")
     parser.add_argument(
+        "--figures",
+        type=int,
+        metavar="N",
+        help="of the first N images write a figure into DIR/figures: picture, map, what was made "
+        "of them, and the truth where it is known (0)",
+    )
+    parser.add_argument(
         "--strict",
         action="store_true",
         default=None,
@@ -159,8 +173,10 @@ def run_masks(options: argparse.Namespace) -> None:
     from captum_cluster.evaluation import MasksConfig
 
     found = MasksConfig.from_mapping(_given(options, MasksConfig)).run(options.output)
-    measure = ("mIoU with the background", found.mean_iou)
-    _report(found, _counted(found.images, "mask"), "all background", measure)
+    measures = {"mIoU with the background": found.mean_iou}
+    _report(found, _counted(found.images, "mask"), "all background", measures)
+    if found.uncertain:
+        print(f"uncertain pixels: {100 * found.uncertain:.1f} %")
 
 
 def run_proposals(options: argparse.Namespace) -> None:
@@ -168,13 +184,17 @@ def run_proposals(options: argparse.Namespace) -> None:
     from captum_cluster.evaluation import ProposalsConfig
 
     found = ProposalsConfig.from_mapping(_given(options, ProposalsConfig)).run(options.output)
-    measure = ("CorLoc", found.corloc)
-    _report(found, _counted(found.proposals, "proposal"), "without a proposal", measure)
+    measures = {
+        "CorLoc": found.corloc,
+        "recall": found.recall,
+        "mean best overlap": found.best_overlap,
+    }
+    _report(found, _counted(found.proposals, "proposal"), "without a proposal", measures)
 
 
 def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
     """Return what was given: on the command line, else in the file."""
-    given = given_options(options)
+    given = crf_numbers(given_options(options))
     for name in ("layer", "refine"):
         if name in given:
             given[name] = names(name, given[name])
@@ -188,7 +208,7 @@ def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
 
 
 def _report(
-    found: MaskRun | ProposalRun, made: str, empty: str, measure: tuple[str, float | None]
+    found: MaskRun | ProposalRun, made: str, empty: str, measures: Mapping[str, float | None]
 ) -> None:
     """Print what was made, what was not, and how good it is.
 
@@ -204,9 +224,9 @@ def _report(
             print(f"  {text}")
         if len(found.failed) > _SHOWN:
             print(f"  and {len(found.failed) - _SHOWN} more")
-    title, value = measure
-    if value is not None:
-        print(f"{title}: {100 * value:.1f} %")
+    for title, value in measures.items():
+        if value is not None:
+            print(f"{title}: {100 * value:.1f} %")
     if not found.images:
         what = "to have one that can be read and explained"
         raise ValueError(expected("the images", what, "none"))

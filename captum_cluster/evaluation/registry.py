@@ -19,6 +19,7 @@ from captum_cluster._types import CamResult
 from captum_cluster.attr import stock as captum_stock
 from captum_cluster.evaluation.custom import custom_map
 from captum_cluster.functional.attribution import Views, sum_views
+from captum_cluster.grad_cam import MultiScaleCAM
 from captum_cluster.grad_cam import stock as grad_cam_stock
 from captum_cluster.hooks import (
     ForwardCount,
@@ -132,14 +133,27 @@ def _own_method(name: str) -> Method:
     )
 
 
+def check_no_instance(method: Any) -> None:
+    """Check that a method is no explainer that was made for one model already.
+
+    Raises:
+        TypeError: It is an instance of a class of either host.
+    """
+    own = captum_stock.is_attribution(type(method)) or grad_cam_stock.is_cam(type(method))
+    if own or isinstance(method, MultiScaleCAM):
+        what = "the class, a name or a function, not an instance, which is of one model and layer"
+        raise TypeError(expected("method", what, f"an instance of {type(method).__name__}"))
+
+
 def check_method(name: Any) -> str:
     """Return ``name`` if it is a method's.
 
     Raises:
-        TypeError: It is no string.
+        TypeError: It is no string, or as ``check_no_instance``.
         ValueError: There is no such method; the message names those that are close.
     """
     names = method_names()
+    check_no_instance(name)
     if not isinstance(name, str):
         raise TypeError(expected("method", "the name of a method", describe(name)))
     if name not in names:
@@ -197,7 +211,7 @@ def run_method(
         The maps (1,T,h,w) and what they cost; with ``views`` (1,T,H,W) from 0 to 1.
 
     Raises:
-        TypeError: An option that the method does not have.
+        TypeError: An option that the method does not have, or as ``check_no_instance``.
         RuntimeError: A stock method failed; the message names it and says how.
 
     Example:
@@ -212,6 +226,7 @@ def run_method(
         >>> run_method("grad-cam", net, net[0], torch.rand(1, 3, 8, 8), 2, views=twice).maps.shape
         torch.Size([1, 1, 8, 8])
     """
+    check_no_instance(method)
     targets = [int(target)] if is_integer(target) else list(target)  # type: ignore[arg-type]
     layers = [layer] if isinstance(layer, nn.Module) else list(layer)
     if callable(method):

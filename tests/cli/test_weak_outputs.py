@@ -1,13 +1,14 @@
 """`captum-cluster masks` and `captum-cluster proposals`."""
 
 import json
+import re
 
 import pytest
 
 from captum_cluster.cli import main
 from captum_cluster.evaluation import MasksConfig, ProposalsConfig, read_masks
 from captum_cluster.evaluation.recipes import TrainingConfig
-from captum_cluster.evaluation.weak_outputs import label_boxes, masks, opening
+from captum_cluster.evaluation.weak_outputs import label_boxes, mask_tasks, opening
 from tests.evaluation.weak_outputs.tiny import files, loaded, net, pictures, stopped_at
 
 
@@ -31,6 +32,7 @@ def test_masks_of_a_folder(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [f"4 masks of 4 images: {out / 'masks'}", "1 image failed:"]
     assert "torn.png" in lines[2]
+    assert not any("uncertain" in line for line in lines)
     found = read_masks(out)
     assert len(found.names()) == 4
     assert (found.config.method, found.config.labels) == ("cluster-cam", None)
@@ -41,20 +43,26 @@ def test_every_option_of_masks(tmp_path, capsys):
     status = run(
         "masks", *DIGITS, "--method", "grad-cam", "--scales", "0.5,1", "--flip", "--labels",
         "truth", "--power", 4, "--uncertain", 16, "--refine", "random-walk,crf", "--stride", 4,
-        "--walk-features", "layer", "--longest", 48, "--format", "coco", "--limit", 2, "--size",
-        32, "--probability", "sigmoid", "--device", "cpu", "--strict", "--output", out,
+        "--walk-colour", 20, "--walk-log-steps", 4, "--crf-gaussian", "3,1", "--crf-bilateral",
+        "40,13,5", "--walk-features", "layer", "--longest", 48, "--format", "coco", "--limit", 2,
+        "--figures", 1, "--size", 32, "--probability", "sigmoid", "--device", "cpu", "--strict",
+        "--output", out,
     )  # fmt: skip
     assert status == 0
     printed = capsys.readouterr().out
     assert f"2 masks of 2 images: {out / 'annotations.json'}" in printed
     assert "mIoU with the background: " in printed
+    assert "uncertain pixels: " in printed
     config = MasksConfig.load(out / "config.yaml")
     assert config == MasksConfig(
         data="digit-scenes:4", model="digit-net", layer="relu2", method="grad-cam",
         scales=[0.5, 1.0], flip=True, labels="truth", power=4.0, uncertain=16.0,
-        refine=["random-walk", "crf"], stride=4, walk_features="layer", longest=48, format="coco",
-        limit=2, size=32, probability="sigmoid", device="cpu", strict=True,
+        refine=["random-walk", "crf"], stride=4, walk_colour=20.0, walk_log_steps=4,
+        crf_gaussian=[3.0, 1.0], crf_bilateral=[40.0, 13.0, 5.0], walk_features="layer",
+        longest=48, format="coco", limit=2, size=32, probability="sigmoid", device="cpu",
+        strict=True, figures=1,
     )  # fmt: skip
+    assert sorted(files(out / "figures")) == ["test-0-0.png"]
     facts = json.loads((out / "run.json").read_text())
     assert facts["preparation"]["mode"] == "squash"
     assert facts["method"]["scales"] == [0.5, 1.0]
@@ -65,15 +73,18 @@ def test_proposals(tmp_path, capsys):
     assert run("proposals", *DIGITS, "--boxes", "component", "--output", out) == 0
     printed = capsys.readouterr().out
     assert f"of 4 images: {out / 'proposals.json'}" in printed
-    assert "CorLoc: " in printed
+    for measure in ("CorLoc", "recall", "mean best overlap"):
+        assert re.search(rf"^{measure}: \d+\.\d %$", printed, re.MULTILINE)
     assert ProposalsConfig.load(out / "config.yaml").boxes == "component"
 
 
 def test_every_option_of_proposals(tmp_path):
-    arguments = ("--boxes", "selective-search", "--threshold", 0.9, "--longest", 32, "--limit", 1)
+    arguments = ("--boxes", "selective-search", "--threshold", 0.9, "--longest", 32)
+    arguments += ("--limit", 1, "--figures", 3)
     assert run("proposals", *DIGITS, *arguments, "--format", "coco", "--output", tmp_path) == 0
     config = ProposalsConfig.load(tmp_path / "config.yaml")
-    assert (config.threshold, config.longest, config.limit) == (0.9, 32, 1)
+    assert (config.threshold, config.longest, config.limit, config.figures) == (0.9, 32, 1, 3)
+    assert sorted(files(tmp_path / "figures")) == ["test-0-0.png"]
     plain = ("--without-maps", "--limit", 1, "--output", tmp_path / "plain")
     assert run("proposals", *DIGITS, *plain) == 0
     assert ProposalsConfig.load(tmp_path / "plain" / "config.yaml").without_maps
@@ -89,7 +100,7 @@ def test_the_configuration_that_ran_runs_again(tmp_path):
 
 
 def test_an_interruption_keeps_what_is_done(tmp_path, capsys, monkeypatch):
-    with stopped_at(monkeypatch, masks, "label_mask", 3):
+    with stopped_at(monkeypatch, mask_tasks, "label_mask", 3):
         assert run("masks", *DIGITS, "--output", tmp_path) == 130
     assert "captum-cluster: interrupted" in capsys.readouterr().err
     found = read_masks(tmp_path)
@@ -103,7 +114,7 @@ def test_an_interruption_keeps_what_is_done(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "module", "function", "options"),
     [
-        ("masks", masks, "label_mask", ["--power", 4]),
+        ("masks", mask_tasks, "label_mask", ["--power", 4]),
         ("proposals", label_boxes, "component_boxes", ["--boxes", "component"]),
     ],
     ids=["masks", "proposals"],
@@ -135,6 +146,17 @@ def test_another_run_leaves_all_as_it_was(tmp_path, capsys):
     assert files(tmp_path) == before
 
 
+def test_a_run_that_made_nothing_gives_way(tmp_path, capsys):
+    assert run("masks", *DIGITS[:-2], "--layer", "nolayer", "--output", tmp_path / "out") == 2
+    assert (tmp_path / "out" / "run.json").is_file()
+    boxes = ("--boxes", "component", "--output")
+    assert run("proposals", *DIGITS, *boxes, tmp_path / "out") == 0
+    assert run("proposals", *DIGITS, *boxes, tmp_path / "plain") == 0
+    assert files(tmp_path / "out") == files(tmp_path / "plain")
+    assert run("masks", *DIGITS, "--output", tmp_path / "out") == 2
+    assert "object proposals" in capsys.readouterr().err
+
+
 def test_images_without_a_label_are_counted(tmp_path, capsys, monkeypatch):
     flat = net(10)
     for value in flat.fc.parameters():
@@ -148,6 +170,8 @@ def test_images_without_a_label_are_counted(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "0 proposals of 4 images" in printed
     assert "without a label to explain: without a proposal" in printed
+    assert "CorLoc" not in printed  # nothing was explained
+    assert "recall: 0.0 %" in printed
     assert json.loads((tmp_path / "p" / "results.json").read_text()) == []
 
 

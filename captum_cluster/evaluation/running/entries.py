@@ -10,7 +10,7 @@ from torch import nn
 
 from captum_cluster._checks import describe, expected
 from captum_cluster.evaluation.custom import custom_name
-from captum_cluster.evaluation.registry import check_method
+from captum_cluster.evaluation.registry import check_method, check_no_instance
 from captum_cluster.functional.attribution import Views
 
 _KEYS = ("name", "method", "options", "layer", "scales", "flip")
@@ -54,7 +54,7 @@ def method_entries(methods: Sequence[MethodLike]) -> list[Entry]:
             and whether it also sees it mirrored; the maps are summed (multi-scale inference).
 
     Raises:
-        TypeError: A method is something else.
+        TypeError: A method is something else, such as an explainer made for a model already.
         ValueError: There is none, an unknown one, or two of one name; or a scale not above 0.
 
     Example:
@@ -81,6 +81,7 @@ def method_entries(methods: Sequence[MethodLike]) -> list[Entry]:
 def _entry(method: Any) -> Entry:
     if isinstance(method, Mapping):
         return _from_mapping(method)
+    check_no_instance(method)
     if callable(method):
         return Entry(custom_name(method), method)
     return Entry(check_method(method), method)

@@ -26,7 +26,7 @@ from captum_cluster.evaluation.custom import custom_name
 from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.evaluation.running.records import read_records
 
-_NAME = "run.json"
+RUN_NAME = "run.json"
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _EMPTY = types.CellType()
 
@@ -193,11 +193,11 @@ def enter(directory: Path, facts: Mapping[str, Any]) -> None:
         ValueError: It holds another run; the message says what differs.
         OSError: It cannot be written to.
     """
-    path = directory / _NAME
+    path = directory / RUN_NAME
     fresh = json.loads(json.dumps(plain(facts)))
     if not path.exists():
         if next(read_records(directory), None) is not None:
-            got = f"{str(directory)!r}, which has results and no {_NAME}"
+            got = f"{str(directory)!r}, which has results and no {RUN_NAME}"
             raise ValueError(expected("output", "a directory for this run", got))
         text = json.dumps(fresh, indent=2) + "\n"
         write_whole(path, lambda draft: draft.write_text(text))
@@ -217,9 +217,9 @@ def saved_facts(directory: Path) -> dict[str, Any]:
         FileNotFoundError: There is no run in it.
         ValueError: The file is damaged.
     """
-    path = directory / _NAME
+    path = directory / RUN_NAME
     if not path.is_file():
-        got = f"{str(directory)!r} without {_NAME}"
+        got = f"{str(directory)!r} without {RUN_NAME}"
         raise FileNotFoundError(expected("the directory", "one of a run", got))
     try:
         found: dict[str, Any] = json.loads(path.read_text())

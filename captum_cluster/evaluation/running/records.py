@@ -68,6 +68,10 @@ class Records:
             what = "to take the next result; those before it are kept, the same run goes on there"
             raise OSError(expected(str(self._path), what, error.strerror or error)) from error
 
+    def clear(self) -> None:
+        """Remove what is in the file: records of a run that is given up."""
+        os.ftruncate(self._file, 0)
+
     def __enter__(self) -> Records:
         return self
 

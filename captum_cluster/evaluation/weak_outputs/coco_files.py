@@ -24,13 +24,18 @@ def coco_image(item: Item, explaining: Explaining, mask: Tensor | None = None) -
     """
     picture, size = item.picture, item.scene.size
     turned = picture is not None and picture.turn().swapped
-    source = coco_source(explaining.dataset, item.position)
     return CocoImage(
         f"{item.name}.png" if picture is None else picture.name,
         (size[1], size[0]) if turned else size,
         mask,
-        image_id=item.position + 1 if source is None else source[0].image_id(source[1]),
+        image_id=image_number(explaining, item.position),
     )
+
+
+def image_number(explaining: Explaining, position: int) -> int:
+    """Return the number of an image: that in its COCO data set, else its place, from 1."""
+    source = coco_source(explaining.dataset, position)
+    return position + 1 if source is None else source[0].image_id(source[1])
 
 
 def coco_annotations(
@@ -57,14 +62,18 @@ def coco_annotations(
 def save_annotations(
     records: Sequence[dict[str, Any]], explaining: Explaining, directory: Path
 ) -> None:
-    """Write the annotations of all records, and the same as results."""
+    """Write the annotations of all records, and the same as results.
+
+    Images have the numbers of their places now: pictures may have come since they were recorded.
+    """
     ids = category_ids(explaining)
     content = coco_dataset([], explaining.classes, category_ids=ids, description=about(explaining))
     numbers = [category["id"] for category in content["categories"]]
     for record in records:
-        content["images"].append(record["coco"])
+        number = image_number(explaining, record["image"])
+        content["images"].append({**record["coco"], "id": number})
         for note in record["annotations"]:
-            place = {"id": len(content["annotations"]) + 1}
+            place = {"id": len(content["annotations"]) + 1, "image_id": number}
             category = {"category_id": numbers[note["category_id"] - 1]}
             content["annotations"].append({**note, **place, **category})
     wanted = ("image_id", "category_id", "bbox", "score", "segmentation")

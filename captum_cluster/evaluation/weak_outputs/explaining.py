@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +31,13 @@ from captum_cluster.evaluation.running.map_making import (
     finite_maps,
 )
 from captum_cluster.evaluation.running.selection import chosen_positions
-from captum_cluster.evaluation.weak_outputs.images import Images, Pictures, as_dataset
+from captum_cluster.evaluation.weak_outputs.images import (
+    Images,
+    Pictures,
+    as_dataset,
+    content_of,
+    picture_of,
+)
 from captum_cluster.hooks import capture, untouched
 from captum_cluster.methods import feature_maps
 
@@ -66,6 +72,16 @@ class Explaining:
     reshape_transform: Callable[[Tensor], Tensor] | None
     strict: bool
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and the maps are."""
+        return next(self.model.parameters(), torch.empty(0)).device
+
+    def content(self, position: int) -> str | None:
+        """Return a digest of an image's file; None where it is in none, or it cannot be read."""
+        picture = picture_of(self.dataset, position)
+        return None if picture is None else content_of(picture.path)
+
     def maker(self, *, worked: bool) -> MapMaker:
         """Return what makes the maps; ``worked`` says whether the method has worked before."""
         return MapMaker(
@@ -81,8 +97,16 @@ class Explaining:
         )
 
     def maps(self, maker: MapMaker, seen: Seen) -> Tensor:
-        """Return the maps (P,h,w) of the labels explained; what is not finite marks nothing."""
-        maps, _ = finite_maps(maker.run(self.entry, seen))
+        """Return the maps (P,h,w) of the labels explained.
+
+        Raises:
+            ValueError: One is not finite: it tells nothing of where its label is.
+        """
+        maps, finite = finite_maps(maker.run(self.entry, seen))
+        broken = seen.targets[~finite].tolist()
+        if broken:
+            named = " and ".join(repr(self.classes[label]) for label in broken)
+            raise ValueError(expected("the map of each label", "finite", f"others for {named}"))
         return maps.to(seen.image.device)
 
     def features(self, maker: MapMaker, seen: Seen) -> Tensor:
@@ -94,13 +118,30 @@ class Explaining:
         output = captured.output(0) if whole else captured.activations(0)[0]
         return feature_maps(output, 1, self.reshape_transform)[0]
 
+    def name_of(self, position: int) -> str:
+        """Return what is known of an image's name before it is read."""
+        known = isinstance(self.dataset, Pictures)
+        return self.dataset.names[position] if known else f"image-{position}"
+
+    def places(self) -> Callable[[Mapping[str, Any]], int | None]:
+        """Return what tells of a record which image it is of; None: one that is gone."""
+        if not isinstance(self.dataset, Pictures):
+            return lambda record: record["image"]
+        now = {self.name_of(position): position for position in self.positions}
+        return lambda record: now.get(record["name"])
+
+    def _images_facts(self) -> dict[str, Any]:
+        """Return which images are explained: of pictures, which may come and go, the folder."""
+        if isinstance(self.dataset, Pictures):
+            return {"dataset": {"class": "Pictures", **plain(self.dataset.facts())}}
+        return {"dataset": describe_dataset(self.dataset), "images": len(self.positions)}
+
     def facts(self) -> dict[str, Any]:
         """Return all that the maps depend on."""
         return {
             "captum_cluster": __version__,
             "model": {"class": type(self.model).__name__, "state": state_digest(self.model)},
-            "dataset": describe_dataset(self.dataset),
-            "images": len(self.positions),
+            **self._images_facts(),
             "layer": layer_names(self.model, self.layer),
             "method": method_facts(self.model, self.entry),
             "labels": self.labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ Images = SceneDataset | Sequence[Scene] | PathLike | Sequence[PathLike]
 class Pictures(SceneDataset):
     """Picture files of which nothing is known, upright.
 
+    A run over them goes on when there are more, fewer or others below the same folder.
+
     A scene's name is the path below the folder that all have in common, without suffix; with it
     where two would be the same. A file that is named twice is one scene.
 
@@ -39,13 +42,17 @@ class Pictures(SceneDataset):
         self.files = list(dict.fromkeys(find_images(known)))
         self.root = Path(os.path.commonpath([_folder(path) for path in known]))
         self.classes = []
-        self._names = unique_names(self.files, self.root)
+        self.names = unique_names(self.files, self.root)
 
     def __len__(self) -> int:
         return len(self.files)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what results depend on beside the pictures, which may come and go."""
+        return {"root": self.root}
+
     def _scene(self, index: int) -> Scene:
-        return read_scene(self.files[index], [], 0, name=self._names[index], upright=True)
+        return read_scene(self.files[index], [], 0, name=self.names[index], upright=True)
 
     def _labels(self, index: int) -> list[int]:
         return []
@@ -82,6 +89,24 @@ def with_places(dataset: SceneDataset) -> SceneDataset:
 def picture_of(dataset: Any, position: int) -> PictureFile | None:
     """Return the file of an image's picture, where there is one."""
     return dataset.picture_of(position) if isinstance(dataset, SceneDataset) else None
+
+
+def content_of(file: Path) -> str | None:
+    """Return a digest of what a file holds, None where it cannot be read.
+
+    Not of its times: they change when it is copied, and a copy may keep them.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a").write_bytes(b"one"), Path(folder, "b").write_bytes(b"one")
+        ...     content_of(Path(folder, "a")) == content_of(Path(folder, "b"))
+        True
+    """
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return None
 
 
 def coco_source(dataset: Any, position: int) -> tuple[CocoScenes, int] | None:

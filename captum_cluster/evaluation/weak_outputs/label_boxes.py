@@ -150,19 +150,33 @@ def enlarged(one: Proposal, size: tuple[int, int], whole: tuple[int, int]) -> Pr
         min(math.ceil(x1 * x), whole[1]),
         min(math.ceil(y1 * y), whole[0]),
     )
-    return Proposal(one.label, box, one.score)
+    peak = one.peak and (math.floor((one.peak[0] + 0.5) * y), math.floor((one.peak[1] + 0.5) * x))
+    return Proposal(one.label, box, one.score, peak)
 
 
 def box_sums(
     scene: Scene, targets: Tensor, proposals: Sequence[Proposal], n_labels: int
 ) -> Sums | None:
-    """Return the sums of what the proposals find; None where no object's place is known."""
+    """Return the sums of what the proposals find; None where no object's place is known.
+
+    A label explained that the image does not have is wrong, whatever is proposed for it; one that
+    it has, at a place that is not annotated, counts nowhere. For the objects of labels that are not
+    explained nothing is proposed: they are not found.
+    """
     if len(scene.labels) != n_labels or (scene.boxes is None and scene.masks is None):
         return None
+    objects = {label: scene.boxes_of(label) for label in scene.present}
+    if objects and not any(objects.values()):
+        return None
     labels = targets.tolist()
-    return proposals_update(
+    sums = proposals_update(
         [boxes_of(proposals, label) for label in labels],
         torch.tensor(labels, dtype=torch.int64),
-        [scene.boxes_of(label) for label in labels],
+        [objects.get(label, []) for label in labels],
         num_classes=n_labels,
+        wrong=[label not in objects for label in labels],
     )
+    missed = torch.zeros(n_labels, dtype=torch.int64)
+    for label in objects.keys() - set(labels):
+        missed[label] = len(objects[label])
+    return {**sums, "objects": sums["objects"] + missed}

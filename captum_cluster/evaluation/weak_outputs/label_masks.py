@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import functools
+import inspect
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from captum_cluster._checks import check_choice, check_integer, expected
+from captum_cluster._checks import check_choice, check_integer, describe, expected
 from captum_cluster.data import Scene
-from captum_cluster.evaluation.running.fingerprint import plain
+from captum_cluster.evaluation.running.fingerprint import plain, state_digest
 from captum_cluster.functional.metrics.segmentation import confusion
 from captum_cluster.functional.metrics.sums import Sums
-from captum_cluster.weak import Refinement, pseudo_masks
+from captum_cluster.weak import DenseCRF, Refinement, pseudo_masks
 from captum_cluster.weak.pseudo_masks import Background, Step, refinements
 
 UNCERTAIN = -1
 """The number of uncertain pixels, whatever they become in a file."""
 
 WALK_FEATURES = ("none", "layer")
+FeaturesOf: TypeAlias = Callable[[Tensor], Tensor]
+"""A function of a picture (3,H,W) in [0,1] that gives features (D,h,w) of its pixels."""
+
+WalkFeatures: TypeAlias = str | FeaturesOf
+"""One of ``WALK_FEATURES``, or such a function."""
+
 LONGEST = 512
 """The longest side, in pixels, at which pictures are refined: the refinements' widths, such as a
 stride of 8, are for photographs of this size, and their cost grows with the pixels."""
@@ -40,7 +50,7 @@ class MaskSettings:
     power: float | None = None
     uncertain: float | None = None
     refine: Sequence[Step] | Step = ()
-    walk_features: str = "none"
+    walk_features: WalkFeatures = "none"
     longest: int | None = None
     steps: tuple[Refinement, ...] = field(init=False, default=())
 
@@ -49,10 +59,11 @@ class MaskSettings:
         if self.uncertain is not None:
             _check_uncertain(self.uncertain, self.power)
         object.__setattr__(self, "steps", tuple(refinements(self.refine)))
-        check_choice("walk_features", self.walk_features, WALK_FEATURES)
-        if self.walk_features == "layer" and not self.steps:
+        if not callable(self.walk_features):
+            check_choice("walk_features", self.walk_features, WALK_FEATURES)
+        if self.walk_features != "none" and not self.steps:
             what = "'none' where nothing is refined (refine)"
-            raise ValueError(expected("walk_features", what, "'layer'"))
+            raise ValueError(expected("walk_features", what, describe(self.walk_features)))
         if self.longest is not None:
             check_integer("longest", self.longest, 1)
 
@@ -63,14 +74,50 @@ class MaskSettings:
             "power": self.power,
             "uncertain": self.uncertain,
             "refine": [plain(step) for step in self.steps],
-            "walk_features": self.walk_features,
+            "walk_features": _features_facts(self.walk_features),
             "longest": self.longest,
         }
+
+    def on(self, device: torch.device) -> MaskSettings:
+        """Return the settings with the CRF's backend that is in use for tensors of a device."""
+        return replace(self, refine=[_in_use(step, device) for step in self.steps])
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return height and width at which the mask of a picture of (H,W) pixels is made."""
         longest = self.longest or (LONGEST if self.steps else None)
         return size if longest is None else limited(size, longest)
+
+
+def _features_facts(features: WalkFeatures) -> Any:
+    """Return what tells features from others: of a function also the networks that it uses."""
+    if isinstance(features, str):
+        return features
+    states = [state_digest(network) for network in _networks(features)]
+    return {"function": plain(features), "networks": states}
+
+
+def _networks(function: Any) -> list[nn.Module]:
+    """Return the networks that a function is, is of, or refers to."""
+    if isinstance(function, nn.Module):
+        return [function]
+    if isinstance(function, types.MethodType):
+        return _networks(function.__self__)
+    if isinstance(function, functools.partial):
+        parts = (function.func, *function.args, *function.keywords.values())
+        return [network for part in parts for network in _networks(part)]
+    if isinstance(function, types.FunctionType):
+        names = inspect.getclosurevars(function)
+        seen = [*names.nonlocals.values(), *names.globals.values()]
+        return [one for one in seen if isinstance(one, nn.Module)]
+    return []
+
+
+def _in_use(step: Refinement, device: torch.device) -> Refinement:
+    """Return a refinement whose backend does not depend on what is installed later."""
+    if not isinstance(step, DenseCRF) or step.backend != "auto":
+        return step
+    bound = device.type == "cpu" and find_spec("pydensecrf") is not None
+    return replace(step, backend="pydensecrf" if bound else "torch")
 
 
 def _check_uncertain(uncertain: float, power: float | None) -> None:
@@ -106,7 +153,7 @@ def label_mask(
     maps: Tensor,
     targets: Tensor,
     settings: MaskSettings,
-    features: Tensor | None = None,
+    features: Tensor | FeaturesOf | None = None,
 ) -> Tensor:
     """Return the mask (H,W) int64 of a scene: 0, label l as l + 1, or ``UNCERTAIN``.
 
@@ -115,7 +162,7 @@ def label_mask(
         maps: (P,h,w), of the whole picture.
         targets: LongTensor (P,), the maps' labels.
         settings: How.
-        features: (D,h,w) for the refinements.
+        features: (D,h,w) for the refinements, or a function that gives them of the picture.
 
     Example:
         >>> maps = torch.tensor([[[0.0, 1.0, 4.0]]])
@@ -134,7 +181,7 @@ def label_mask(
         background=settings.background if settings.power is None else None,
         power=settings.power,
         refine=settings.steps,
-        features=None if features is None else [features],
+        features=[features] if isinstance(features, Tensor) else features,
         uncertain=settings.uncertain,
         ignore_index=UNCERTAIN,
     ).labels[0]
@@ -149,9 +196,13 @@ def label_mask(
 def mask_sums(scene: Scene, mask: Tensor, n_labels: int) -> Sums | None:
     """Return the counts of a mask's classes (L+1,); None where the true pixels are not known.
 
-    Pixels that are ignored, or uncertain, count nowhere.
+    Pixels that the truth ignores count nowhere. An uncertain pixel of the mask is missed by its
+    true class, and predicted as none: to abstain is no way to a better number.
     """
     if scene.masks is None or len(scene.labels) != n_labels:
         return None
     truth = scene.label_map(UNCERTAIN)
-    return confusion(mask, truth, (truth >= 0) & (mask >= 0), n_labels + 1)
+    # A class of their own, which is then left out.
+    found = mask.masked_fill(mask == UNCERTAIN, n_labels + 1)
+    counts = confusion(found, truth, truth != UNCERTAIN, n_labels + 2)
+    return {name: count[:-1] for name, count in counts.items()}

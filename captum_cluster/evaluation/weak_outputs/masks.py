@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -16,43 +12,15 @@ from captum_cluster.data import Preparation
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import check_directory
 from captum_cluster.evaluation.running.entries import LayerNames, MethodLike
-from captum_cluster.evaluation.running.map_making import MapMaker
-from captum_cluster.evaluation.running.records import encode_sums
-from captum_cluster.evaluation.weak_outputs.coco_files import (
-    DATASET,
-    coco_annotations,
-    coco_image,
-    save_annotations,
-)
-from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
+from captum_cluster.evaluation.weak_outputs.explaining import explaining
+from captum_cluster.evaluation.weak_outputs.going_on import work_through
 from captum_cluster.evaluation.weak_outputs.images import Images
 from captum_cluster.evaluation.weak_outputs.label_masks import (
     MaskSettings,
-    label_mask,
-    mask_sums,
+    WalkFeatures,
 )
-from captum_cluster.evaluation.weak_outputs.numbering import FOLDER, Numbers, mask_file
-from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task, work_through
-from captum_cluster.functional.metrics import mean_iou_compute
-from captum_cluster.weak import save_palette_png
+from captum_cluster.evaluation.weak_outputs.mask_tasks import FORMATS, TASKS, MaskRun
 from captum_cluster.weak.pseudo_masks import Step
-
-FORMATS = ("png", "coco")
-
-
-@dataclass(frozen=True)
-class MaskRun(OutputRun):
-    """What ``make_masks`` has made; see also ``OutputRun``.
-
-    ``path`` is the folder of the PNG files, or the JSON file in COCO's format. The masks of images
-    without a label to explain (``empty``) are all background.
-
-    Attributes:
-        mean_iou: mIoU with the background of the true masks, from 0 to 1; None where no true mask
-            is known.
-    """
-
-    mean_iou: float | None
 
 
 def make_masks(
@@ -67,8 +35,9 @@ def make_masks(
     power: float | None = None,
     uncertain: float | None = None,
     refine: Sequence[Step] | Step = (),
-    walk_features: str = "none",
+    walk_features: WalkFeatures = "none",
     longest: int | None = None,
+    figures: int = 0,
     format: str = "png",  # noqa: A002 the word of the command line
     classes: Sequence[str] | None = None,
     probability: str = "probability",
@@ -90,7 +59,9 @@ def make_masks(
     ``COCO.loadRes``; of a COCO data set with its numbers of images and categories.
 
     A run that was broken off goes on where it stopped when it is started again with the same
-    ``output``, and writes the same. An image that cannot be read is counted and left out.
+    ``output``, and writes the same. Of pictures of a folder there may be more, fewer or others
+    then: those that are as they were keep their masks, those of pictures that are gone are removed.
+    An image that cannot be read is counted and left out.
 
     Args:
         model: A classifier with logits (N,L), or what ``load_model`` returns.
@@ -107,11 +78,16 @@ def make_masks(
         uncertain: A second background, or with ``power`` a second power: pixels whose label is not
             the same with both become uncertain.
         refine: "random-walk" or "crf", several of them, or objects with a method ``refine``.
-        walk_features: What a random walk compares pixels by beside colour and position: "none", or
-            the explained "layer"'s maps.
+        walk_features: What a random walk compares pixels by beside colour and position: "none", the
+            explained "layer"'s maps, or a function that gives features (D,h,w) of a picture
+            (3,H,W) in [0,1] at the size at which its mask is made, such as
+            ``captum_cluster.training.AffinityNet.features_of``.
         longest: The longest side in pixels at which a mask is made; larger pictures are made
             smaller for it, and their masks larger again. None: 512 with ``refine``, whose widths
             are for such photographs, and whose cost grows with the pixels; else the picture's own.
+        figures: Number of images, the first ones, of which a figure is written into ``figures`` in
+            ``output``: the picture, the highest of its maps, the mask, and the true one where it is
+            known. Images that were done without one are made again for it.
         format: "png" or "coco".
         classes: The names of the labels. None: the loaded model's, or the dataset's.
         probability: As for ``evaluate``.
@@ -163,109 +139,4 @@ def make_masks(
         reshape_transform=reshape_transform,
         strict=strict,
     )
-    return work_through(TASKS[format](what, directory, settings), progress=progress)
-
-
-class MaskTask(Task[MaskRun]):
-    """Makes a mask of each image.
-
-    Args:
-        explaining: What is explained.
-        directory: Of the masks.
-        settings: How maps become a mask.
-    """
-
-    def __init__(self, explaining: Explaining, directory: Path, settings: MaskSettings) -> None:
-        super().__init__(explaining, directory)
-        self.settings = settings
-
-    def options(self) -> dict[str, Any]:
-        """Return all that the masks depend on beside the maps."""
-        return self.settings.facts()
-
-    def compute(self, item: Item, maker: MapMaker) -> Tensor:
-        """Return the mask (H,W) of an upright picture."""
-        seen, features = item.seen, None
-        maps = seen.image[0, :0]
-        if len(seen.targets):
-            maps = self.explaining.maps(maker, seen)
-            if self.settings.walk_features == "layer":
-                features = self.explaining.features(maker, seen)
-        return label_mask(item.scene, maps, seen.targets, self.settings, features)
-
-    def keep(self, item: Item, computed: Any) -> dict[str, Any]:
-        """Write a mask, in the orientation of the stored picture."""
-        sums = mask_sums(item.scene, computed, len(self.explaining.classes))
-        stored = computed if item.picture is None else item.picture.turn().pixels(computed)
-        found = self.write(item, stored)
-        return found if sums is None else {**found, "sums": encode_sums(sums)}
-
-    def finish(self, done: Done) -> MaskRun:
-        """Write what is of all masks together, and return what was made."""
-        return MaskRun(
-            self.directory,
-            self.save(done.records),
-            done.images,
-            done.empty,
-            done.failed,
-            done.measured(mean_iou_compute),
-        )
-
-    @abstractmethod
-    def write(self, item: Item, mask: Tensor) -> dict[str, Any]:
-        """Write a mask (H,W), and return what is recorded of it."""
-
-    @abstractmethod
-    def save(self, records: Sequence[dict[str, Any]]) -> Path:
-        """Write what is of all masks together, and return where the masks are."""
-
-
-class _Pngs(MaskTask):
-    """Makes PNG files."""
-
-    kind = "masks as PNG files"
-
-    def __init__(self, explaining: Explaining, directory: Path, settings: MaskSettings) -> None:
-        super().__init__(explaining, directory, settings)
-        self.numbers = Numbers(explaining.classes)
-
-    def begin(self) -> None:
-        self.numbers.save(self.directory)
-
-    def complete(self, record: Mapping[str, Any]) -> bool:
-        return mask_file(self.directory, record["name"]).is_file()
-
-    def recall(self, record: Mapping[str, Any]) -> None:
-        super().recall(record)
-        self.numbers.add(record["targets"])
-
-    def write(self, item: Item, mask: Tensor) -> dict[str, Any]:
-        file = mask_file(self.directory, item.name)
-        # The table first: no mask has a number that it does not name.
-        if self.numbers.add(item.seen.targets.tolist()):
-            self.numbers.save(self.directory)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_palette_png(self.numbers.of(mask), file)
-        return {}
-
-    def save(self, records: Sequence[dict[str, Any]]) -> Path:
-        return self.directory / FOLDER
-
-
-class _Annotations(MaskTask):
-    """Makes a file of annotations."""
-
-    kind = "masks in COCO's format"
-
-    def write(self, item: Item, mask: Tensor) -> dict[str, Any]:
-        image = coco_image(item, self.explaining, mask=mask)
-        whole = item.seen.whole.tolist()
-        return coco_annotations(image, self.explaining.classes, whole)
-
-    def save(self, records: Sequence[dict[str, Any]]) -> Path:
-        save_annotations(records, self.explaining, self.directory)
-        return self.directory / DATASET
-
-
-TASKS: dict[str, type[MaskTask]] = {"png": _Pngs, "coco": _Annotations}
-"""Of each of ``FORMATS``, what makes such files."""
+    return work_through(TASKS[format](what, directory, settings, figures), progress=progress)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from captum_cluster._checks import describe, expected
 from captum_cluster._files import write_whole
 from captum_cluster.evaluation.weak_outputs.label_masks import UNCERTAIN
-from captum_cluster.evaluation.weak_outputs.work import StopError
+from captum_cluster.evaluation.weak_outputs.naming import StopError, named_file
 
 FOLDER, TABLE = "masks", "classes.json"
 MOST = 254
@@ -32,12 +33,25 @@ def mask_file(directory: Path, name: str) -> Path:
         >>> mask_file(Path("out"), "cats/1").as_posix()
         'out/masks/cats/1.png'
     """
-    path = PurePosixPath(name)
-    # By hand: PurePosixPath leaves out "." and empty parts.
-    if path.is_absolute() or {"", ".", ".."} & set(name.split("/")) or "\\" in name:
-        what = "a relative path, which can name the scene's mask"
-        raise StopError(expected("the name of a scene", what, repr(name)))
-    return directory / FOLDER / f"{name}.png"
+    return named_file(directory / FOLDER, name)
+
+
+def is_whole(file: Path) -> bool:
+    """Return whether all data of a PNG file are there, by its own checksums.
+
+    One that somebody else has written over it is whole as well. Pillow would open a PNG file
+    without its end.
+
+    Example:
+        >>> is_whole(Path("nowhere.png"))
+        False
+    """
+    try:
+        with Image.open(file) as image:
+            image.verify()
+    except Exception:  # Pillow lets anything out of a damaged file, SyntaxError included
+        return False
+    return True
 
 
 class Numbers:

@@ -23,7 +23,7 @@ from captum_cluster.evaluation.runner import squashed
 from captum_cluster.evaluation.weak_outputs.images import Pictures, with_places
 
 if TYPE_CHECKING:
-    from captum_cluster.evaluation.weak_outputs.config import OutputConfig
+    from captum_cluster.evaluation.weak_outputs.output_config import OutputConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -22,12 +22,19 @@ from captum_cluster.evaluation.weak_outputs.coco_files import (
     about,
     category_ids,
     coco_image,
+    image_number,
 )
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining, explaining
+from captum_cluster.evaluation.weak_outputs.figures import box_figure
+from captum_cluster.evaluation.weak_outputs.going_on import work_through
 from captum_cluster.evaluation.weak_outputs.images import Images
 from captum_cluster.evaluation.weak_outputs.label_boxes import BoxSettings, box_sums, label_boxes
-from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task, work_through
-from captum_cluster.functional.metrics import corloc_compute
+from captum_cluster.evaluation.weak_outputs.work import Done, Item, OutputRun, Task
+from captum_cluster.functional.metrics import (
+    best_overlap_compute,
+    corloc_compute,
+    proposal_recall_compute,
+)
 from captum_cluster.weak import (
     CocoImage,
     Proposal,
@@ -36,6 +43,9 @@ from captum_cluster.weak import (
     coco_results,
     save_coco,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DATASET = "proposals.json"
 
@@ -50,13 +60,20 @@ class ProposalRun(OutputRun):
     Attributes:
         results: The same as COCO results.
         proposals: Number of proposals.
-        corloc: The share, of 1, of the images and labels whose best proposal is right, the mean
-            over labels; None where no true box is known.
+        corloc: The share, of 1, of the images and labels explained whose best proposal is right,
+            the mean over labels; None where no true box is known. A label that the image does not
+            have is wrong; one whose place in the image is not annotated counts nowhere.
+        recall: The share, of 1, of the true boxes with which a proposal of their label has an IoU
+            of at least 0.5, the mean over labels; boxes of labels that are not explained are not
+            found. None where no true box is known.
+        best_overlap: The mean IoU of the same boxes with the best proposal, the mean over labels.
     """
 
     results: Path
     proposals: int
     corloc: float | None
+    recall: float | None
+    best_overlap: float | None
 
 
 def make_proposals(
@@ -71,6 +88,7 @@ def make_proposals(
     without_maps: bool = False,
     threshold: float | None = None,
     longest: int | None = None,
+    figures: int = 0,
     classes: Sequence[str] | None = None,
     probability: str = "probability",
     preparation: Preparation | None = None,
@@ -102,6 +120,10 @@ def make_proposals(
             "selective-search" that of a peak, as a share of the map's highest (0.5).
         longest: The longest side in pixels at which boxes are looked for, in larger pictures made
             smaller. None: 512 with "selective-search"; else the picture's own.
+        figures: Number of images, the first ones, of which a figure is written into ``figures`` in
+            ``output``: the picture, the highest of its maps (empty without maps), the proposals,
+            and the true boxes where they are known. Images that were done without one are made
+            again for it.
         classes: As for ``make_masks``.
         probability: As for ``make_masks``; crops are scored by it.
         preparation: As for ``make_masks``.
@@ -152,7 +174,7 @@ def make_proposals(
         reshape_transform=reshape_transform,
         strict=strict,
     )
-    return work_through(BoxTask(what, directory, settings), progress=progress)
+    return work_through(BoxTask(what, directory, settings, figures), progress=progress)
 
 
 class BoxTask(Task[ProposalRun]):
@@ -162,6 +184,7 @@ class BoxTask(Task[ProposalRun]):
         explaining: What is explained.
         directory: Of the proposals.
         settings: How maps become boxes.
+        figures: As for ``make_proposals``.
 
     Raises:
         ImportError: scikit-image is needed, and not installed.
@@ -169,10 +192,12 @@ class BoxTask(Task[ProposalRun]):
 
     kind = "object proposals"
 
-    def __init__(self, explaining: Explaining, directory: Path, settings: BoxSettings) -> None:
+    def __init__(
+        self, explaining: Explaining, directory: Path, settings: BoxSettings, figures: int = 0
+    ) -> None:
         if settings.boxes == "selective-search":
             require("skimage", "weak")
-        super().__init__(explaining, directory)
+        super().__init__(explaining, directory, figures)
         self.settings = settings
         preparation, read = explaining.preparation, explaining.probability
         self.score_crops = classifier_scores(
@@ -187,27 +212,32 @@ class BoxTask(Task[ProposalRun]):
         """Return all that the boxes depend on beside the maps."""
         return self.settings.facts()
 
-    def compute(self, item: Item, maker: MapMaker) -> list[Proposal]:
-        """Return the proposals in pixels of the upright picture."""
+    def compute(self, item: Item, maker: MapMaker) -> tuple[Tensor | None, list[Proposal]]:
+        """Return the maps (P,h,w), or None, and the proposals in pixels of the upright picture."""
         seen, maps = item.seen, None
         if len(seen.targets) and not self.settings.without_maps:
             maps = self.explaining.maps(maker, seen).cpu()
-        return label_boxes(item.scene, maps, seen.targets, self.settings, self.score_crops)
+        found = label_boxes(item.scene, maps, seen.targets, self.settings, self.score_crops)
+        return maps, found
 
-    def keep(self, item: Item, computed: Any) -> dict[str, Any]:
+    def keep(self, item: Item, made: Any) -> dict[str, Any]:
         """Return what is recorded of an image: its proposals in pixels of the stored picture."""
         image = coco_image(item, self.explaining)
         turn = None if item.picture is None else item.picture.turn()
         found = [
             [one.label, list(turn.box(one.box, item.scene.size) if turn else one.box), one.score]
-            for one in computed
+            for one in made
         ]
         record: dict[str, Any] = {
-            "coco": [image.file_name, list(image.size), image.image_id],
+            "coco": [image.file_name, list(image.size)],
             "proposals": found,
         }
-        sums = box_sums(item.scene, item.seen.targets, computed, len(self.explaining.classes))
+        sums = box_sums(item.scene, item.seen.targets, made, len(self.explaining.classes))
         return record if sums is None else {**record, "sums": encode_sums(sums)}
+
+    def figure(self, item: Item, maps: Tensor | None, made: Any) -> Figure:
+        """Return a figure of the picture, its map, the proposals and the true boxes."""
+        return box_figure(item.scene, maps, made, self.explaining.classes, item.name)
 
     def finish(self, done: Done) -> ProposalRun:
         """Write the proposals of all images, and return what was made."""
@@ -221,6 +251,8 @@ class BoxTask(Task[ProposalRun]):
             self.directory / RESULTS,
             count,
             done.measured(corloc_compute),
+            done.measured(proposal_recall_compute),
+            done.measured(best_overlap_compute),
         )
 
 
@@ -231,10 +263,10 @@ def _save(records: Sequence[dict[str, Any]], explaining: Explaining, directory: 
             name,
             (size[0], size[1]),
             proposals=[Proposal(label, tuple(box), score) for label, box, score in proposals],
-            image_id=number,
+            image_id=image_number(explaining, record["image"]),
         )
         for record in records
-        for (name, size, number), proposals in [(record["coco"], record["proposals"])]
+        for (name, size), proposals in [(record["coco"], record["proposals"])]
     ]
     content = coco_dataset(
         found,

@@ -1,32 +1,31 @@
-"""A run over images that can be broken off at any time, and goes on where it stopped."""
+"""What is done with each image of a run, and what all of them come to."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from captum_cluster._checks import expected
+from captum_cluster._checks import check_integer, expected
 from captum_cluster.data import PictureFile, Scene
-from captum_cluster.evaluation.config_file import FileConfig
-from captum_cluster.evaluation.running.fingerprint import enter
 from captum_cluster.evaluation.running.map_making import MODEL, LabelsError, MapMaker, Seen
-from captum_cluster.evaluation.running.records import Records, read_records
 from captum_cluster.evaluation.running.selection import scene_at
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining
 from captum_cluster.evaluation.weak_outputs.images import picture_of
+from captum_cluster.evaluation.weak_outputs.naming import StopError, named_file
 from captum_cluster.functional.metrics import Sums
-from captum_cluster.hooks import untouched
+from captum_cluster.visualization import save_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-class StopError(ValueError):
-    """What no image of the run can go on after."""
+FIGURES = "figures"
 
 
 @dataclass(frozen=True)
@@ -76,13 +75,15 @@ class Task(ABC, Generic[Made]):
     Args:
         explaining: What is explained.
         directory: Of the results.
+        figures: Number of images, the first ones, of which a figure is written.
     """
 
     kind: str
     """What the results are, which is told of a directory that holds others."""
 
-    def __init__(self, explaining: Explaining, directory: Path) -> None:
+    def __init__(self, explaining: Explaining, directory: Path, figures: int) -> None:
         self.explaining, self.directory = explaining, directory
+        self._shown = frozenset(explaining.positions[: check_integer("figures", figures, 0)])
         self._names: dict[str, int] = {}
 
     @abstractmethod
@@ -90,12 +91,16 @@ class Task(ABC, Generic[Made]):
         """Return all that the results depend on beside what is explained."""
 
     @abstractmethod
-    def compute(self, item: Item, maker: MapMaker) -> Any:
-        """Return what the method makes of an image; where it fails, the run may go on."""
+    def compute(self, item: Item, maker: MapMaker) -> tuple[Tensor | None, Any]:
+        """Return the maps (P,h,w) of an image and what they make; here the run may go on."""
 
     @abstractmethod
-    def keep(self, item: Item, computed: Any) -> dict[str, Any]:
-        """Write what was computed of an image, and return what is recorded of it."""
+    def keep(self, item: Item, made: Any) -> dict[str, Any]:
+        """Write what was made of an image, and return what is recorded of it."""
+
+    @abstractmethod
+    def figure(self, item: Item, maps: Tensor | None, made: Any) -> Figure:
+        """Return a figure of an image, its maps, what they make, and the truth."""
 
     @abstractmethod
     def finish(self, done: Done) -> Made:
@@ -105,12 +110,22 @@ class Task(ABC, Generic[Made]):
         """Write what has to be there before the first result; all records are recalled."""
 
     def complete(self, record: Mapping[str, Any]) -> bool:
-        """Return whether the files of a record are there."""
+        """Return whether the files of a record are there, and whole."""
         return True
 
     def recall(self, record: Mapping[str, Any]) -> None:
-        """Take note of a record from before the run was broken off."""
-        self._claim(str(record["name"]), record["image"])
+        """Take note of what was made before, also of an image that is another one now."""
+
+    def forget(self, name: str) -> None:
+        """Remove the files of what was made of an image that has no result any more."""
+        self._figure_file(name).unlink(missing_ok=True)
+
+    def stands(self, position: int, record: Mapping[str, Any]) -> bool:
+        """Return whether a record is of the image as it is now, and its files are whole."""
+        if "error" in record or record["content"] != self.explaining.content(position):
+            return False
+        shown = position not in self._shown or self._figure_file(record["name"]).is_file()
+        return shown and self.complete(record)
 
     def record(self, position: int, maker: MapMaker) -> dict[str, Any]:
         """Return the record of one image.
@@ -120,7 +135,9 @@ class Task(ABC, Generic[Made]):
             LabelsError: The dataset's labels are not the model's.
             Exception: What must not be passed over; see ``MapMaker.failed``.
         """
-        name = f"image-{position}"
+        name = self.explaining.name_of(position)
+        # Before it is read: if it is replaced meanwhile, the next run makes it again.
+        content = self.explaining.content(position)
         try:
             scene = scene_at(self.explaining.dataset, position)
         except (OSError, ValueError) as error:
@@ -128,14 +145,14 @@ class Task(ABC, Generic[Made]):
                 raise
             return {"image": position, "name": name, "error": str(error)}
         name = scene.name or name
-        self._claim(name, position)
+        self.claim(name, position)
         step, entry = MODEL, self.explaining.entry
         try:
             seen = maker.seen(scene)
             maker.worked.add(MODEL)
             step, picture = entry.name, picture_of(self.explaining.dataset, position)
             item = Item(position, name, scene, seen, picture)
-            computed = self.compute(item, maker)
+            maps, made = self.compute(item, maker)
         except LabelsError:
             raise
         except Exception as error:
@@ -143,10 +160,21 @@ class Task(ABC, Generic[Made]):
         targets = seen.targets.tolist()
         if targets:
             maker.worked.add(entry.name)
-        kept = self.keep(item, computed)
-        return {"image": position, "name": name, "targets": targets, **kept}
+        kept = self.keep(item, made)
+        if position in self._shown:
+            self._draw(name, self.figure(item, maps, made))
+        known = {"image": position, "name": name, "content": content, "targets": targets}
+        return {**known, **kept}
 
-    def _claim(self, name: str, position: int) -> None:
+    def _draw(self, name: str, figure: Figure) -> None:
+        file = self._figure_file(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_figure(figure, file)
+
+    def _figure_file(self, name: str) -> Path:
+        return named_file(self.directory / FIGURES, name)
+
+    def claim(self, name: str, position: int) -> None:
         """Keep a name for an image: another one of that name would replace its results."""
         first = self._names.setdefault(name, position)
         if first != position:
@@ -183,7 +211,8 @@ class Done:
             for name, encoded in record.get("sums", {}).items():
                 value = decoded(encoded)
                 total[name] = total[name] + value if name in total else value
-        return float(compute(total)) if total else None
+        found = float(compute(total)) if total else math.nan
+        return None if math.isnan(found) else found
 
 
 def decoded(encoded: Any) -> Tensor:
@@ -200,61 +229,3 @@ def decoded(encoded: Any) -> Tensor:
     if encoded["at"]:
         found[encoded["at"]] = values
     return found
-
-
-def work_through(task: Task[Made], *, progress: bool, config: FileConfig | None = None) -> Made:
-    """Do a task with all images of its run that are not done yet, and return what was made of all.
-
-    What failed before is tried again: a file may have been mended.
-
-    Args:
-        task: What is done.
-        progress: Show a bar.
-        config: Written beside the results before the first of them, once it is sure that the
-            directory is this run's.
-
-    Raises:
-        ValueError: The directory holds another run; the message says what differs.
-        OSError: It cannot be written to.
-    """
-    directory, explaining = task.directory, task.explaining
-    directory.mkdir(parents=True, exist_ok=True)
-    enter(directory, {"results": task.kind, **explaining.facts(), **task.options()})
-    with Records(directory) as records, untouched(explaining.model):
-        done, worked = _recalled(task)
-        if config is not None:
-            config.save(directory)
-        task.begin()
-        owed = [position for position in explaining.positions if position not in done]
-        maker = explaining.maker(worked=worked)
-        bar = tqdm(
-            owed,
-            initial=len(explaining.positions) - len(owed),
-            total=len(explaining.positions),
-            unit="image",
-            disable=not progress,
-        )
-        for position in bar:
-            records.append(task.record(position, maker))
-    return task.finish(_done(directory))
-
-
-def _recalled(task: Task[Made]) -> tuple[set[int], bool]:
-    """Return the images that are done, and whether the method has worked for one."""
-    done, worked = set(), False
-    for record in read_records(task.directory):
-        if "error" not in record:
-            task.recall(record)
-            worked = worked or bool(record["targets"])
-            if task.complete(record):
-                done.add(record["image"])
-    return done, worked
-
-
-def _done(directory: Path) -> Done:
-    latest: dict[int, dict[str, Any]] = {}
-    for record in read_records(directory):
-        latest[record["image"]] = record
-    ordered = [latest[position] for position in sorted(latest)]
-    failed = [f"{one['name']}: {one['error']}" for one in ordered if "error" in one]
-    return Done([one for one in ordered if "error" not in one], tuple(failed))

@@ -153,10 +153,11 @@ def proposals_update(
     *,
     num_classes: int,
     iou: float = 0.5,
+    wrong: Tensor | Sequence[bool] | None = None,
 ) -> Sums:
     """Return the sums by class of what the proposals find.
 
-    A pair without an object is skipped and counted.
+    A pair without an object is skipped and counted, unless its label is known to be wrong.
 
     Args:
         proposals: For each pair (image, label) the proposed boxes x0, y0, x1, y1, best first.
@@ -164,6 +165,8 @@ def proposals_update(
         boxes: For each pair the boxes of the label's objects in the image.
         num_classes: Number of labels L.
         iou: Above 0 and at most 1.
+        wrong: (P,) bool, the pairs whose label the image is known not to have: misses of CorLoc.
+            None: of no pair is that known.
 
     Returns:
         ``hits`` (pairs whose first proposal is right) and ``pairs`` (L,), ``found`` (objects),
@@ -171,7 +174,8 @@ def proposals_update(
 
     Raises:
         TypeError: The boxes or ``iou`` are no numbers, or ``target`` holds no integers.
-        ValueError: A value is outside its range, or there is another number of pairs.
+        ValueError: A value is outside its range, there is another number of pairs, or a wrong one
+            has an object.
 
     Example:
         >>> sums = proposals_update([[(0, 0, 2, 2)]], [1], [[(0, 0, 2, 2)]], num_classes=2)
@@ -184,7 +188,7 @@ def proposals_update(
     counts = torch.tensor([len(one) for one in best], dtype=torch.long)
     # Every object beside the label of its pair.
     own, overlap = labels.repeat_interleave(counts), torch.cat([torch.zeros(0).double(), *best])
-    pairs = counts > 0
+    pairs = (counts > 0) | _wrong(wrong, counts)
     return {
         "hits": by_class(right, labels, num_classes),
         "pairs": by_class(pairs, labels, num_classes),
@@ -193,6 +197,19 @@ def proposals_update(
         "objects": by_class(torch.ones_like(own, dtype=torch.bool), own, num_classes),
         "skipped": (~pairs).sum(),
     }
+
+
+def _wrong(wrong: Tensor | Sequence[bool] | None, counts: Tensor) -> Tensor:
+    """Return which pairs (P,) are known to be wrong, beside the numbers (P,) of their objects."""
+    if wrong is None:
+        return torch.zeros(len(counts), dtype=torch.bool)
+    found = torch.as_tensor(wrong, dtype=torch.bool).cpu()
+    if found.shape != counts.shape:
+        what = f"one for each of the {len(counts)} pairs"
+        raise ValueError(expected("wrong", what, f"of shape {tuple(found.shape)}"))
+    if bool((found & (counts > 0)).any()):
+        raise ValueError(expected("wrong", "False for pairs with an object", "True"))
+    return found
 
 
 def corloc_compute(sums: Sums, *, average: str = "macro") -> Tensor:

@@ -7,10 +7,13 @@ import torch
 from captum.attr import LayerGradCam
 from pytorch_grad_cam import GradCAM
 
-from captum_cluster.attr import LayerClusterCam
-from captum_cluster.evaluation.registry import method_names
+from captum_cluster.attr import LayerClusterCam, MultiScale
+from captum_cluster.evaluation import explain
+from captum_cluster.evaluation.registry import method_names, run_method
 from captum_cluster.evaluation.running.entries import Entry, method_entries
 from captum_cluster.functional.attribution import Views
+from captum_cluster.grad_cam import ClusterCAM, MultiScaleCAM
+from tests.helpers.nets import SmallNet
 
 
 def edges(model, layer, image, target):
@@ -114,6 +117,33 @@ def test_what_is_no_method(method):
     for given in (method, {"method": method}):
         found = message(TypeError, [given])
         assert found.startswith("Expected method to be the name of a method, but got ")
+
+
+def test_explainers_that_were_made_already_are_refused():
+    net = SmallNet().float().eval()
+    made = [
+        LayerGradCam(net, net.relu2),
+        LayerClusterCam(net, net.relu2),
+        GradCAM(net, [net.relu2]),
+        ClusterCAM(net, [net.relu2]),
+        MultiScale(LayerGradCam(net, net.relu2)),
+        MultiScaleCAM(GradCAM(net, [net.relu2])),
+    ]
+    image = torch.rand(1, 3, 16, 16)
+    for one in made:
+        text = (
+            "Expected method to be the class, a name or a function, not an instance, which is of "
+            f"one model and layer, but got an instance of {type(one).__name__}."
+        )
+        assert message(TypeError, [one]) == text
+        assert message(TypeError, [{"method": one}]) == text
+        for read in (
+            lambda one=one: run_method(one, net, net.relu2, image, 1),
+            lambda one=one: explain(net, image, one),
+        ):
+            with pytest.raises(TypeError) as raised:
+                read()
+            assert str(raised.value) == text
 
 
 def test_keys_that_a_mapping_does_not_have():

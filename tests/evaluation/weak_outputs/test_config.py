@@ -4,7 +4,7 @@ import pytest
 
 from captum_cluster.evaluation import MasksConfig, ProposalsConfig, read_masks
 from captum_cluster.evaluation.recipes import sources
-from captum_cluster.weak import RandomWalk
+from captum_cluster.weak import DenseCRF, RandomWalk
 from tests.evaluation.weak_outputs.trained import SCENES, TEST, WATCHING, trained
 
 
@@ -47,6 +47,13 @@ WRONG = {
     "background": ({"background": 1.5}, "background to be a number from 0 to 1, but got 1.5"),
     "stride": ({"stride": 4}, "stride to be given with refine='random-walk' alone, but got 4"),
     "no stride": ({"stride": 0, "refine": ["random-walk"]}, "stride to be an integer of at least"),
+    "colour": ({"walk_colour": 4.0, "refine": ["crf"]}, "walk_colour to be given with refine='ran"),
+    "steps": ({"walk_log_steps": 4}, "walk_log_steps to be given with refine='random-walk' alone"),
+    "gaussian": ({"crf_gaussian": [3.0, 1.0]}, "crf_gaussian to be given with refine='crf' alone"),
+    "bilateral": (
+        {"crf_bilateral": [3.0, 1.0], "refine": ["crf"]},
+        "bilateral to be a sequence of 3 numbers",
+    ),
     "refine": ({"refine": ["walk"]}, "refine to be 'random-walk' or 'crf', or objects"),
     "format": ({"format": "npy"}, "format to be one of 'png', 'coco', but got 'npy'"),
 }
@@ -85,6 +92,22 @@ def test_wrong_values_of_proposals():
         ProposalsConfig(paths=["a"], format="png")
     with pytest.raises(ValueError, match="made of paths, data, network.*the unknown key 'power'"):
         ProposalsConfig.from_mapping({"paths": ["a"], "power": 4})
+
+
+def test_the_numbers_of_the_refinements():
+    config = MasksConfig(
+        paths=["a"], refine=["crf", "random-walk"], stride=2, walk_colour=0.0, walk_log_steps=3,
+        crf_gaussian=[1.0, 2.0], crf_bilateral=[8.0, 13.0, 4.0],
+    )  # fmt: skip
+    crf = DenseCRF(gaussian=(1.0, 2.0), bilateral=(8.0, 13.0, 4.0))
+    assert config.steps() == [crf, RandomWalk(stride=2, colour=0.0, log_steps=3)]
+    part = MasksConfig(paths=["a"], refine=["random-walk", "crf"], walk_log_steps=3)
+    assert part.steps() == [RandomWalk(log_steps=3), "crf"]
+
+
+def test_a_function_is_no_word():
+    with pytest.raises(TypeError, match="walk_features to be one of 'none', 'layer', but got"):
+        MasksConfig(paths=["a"], refine=["random-walk"], walk_features=len)
 
 
 # What is run

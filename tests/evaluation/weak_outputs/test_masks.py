@@ -1,12 +1,15 @@
 """Masks of many images: their values."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from captum_cluster.data import Preparation, open_dataset
 from captum_cluster.evaluation import read_masks
-from captum_cluster.functional.metrics.segmentation import confusion, mean_iou_compute
+from captum_cluster.evaluation.weak_outputs.label_masks import resized
+from captum_cluster.training import AffinityNet
 from captum_cluster.weak import RandomWalk, pseudo_masks
 from tests.evaluation.weak_outputs.tiny import (
     NAMES,
@@ -49,14 +52,31 @@ def test_the_masks_are_those_of_the_functions(tmp_path, options):
     found = read_masks(tmp_path)
     assert (run.images, run.empty, run.failed, run.path) == (3, 1, (), tmp_path / "masks")
     assert found.names() == ["a", "c", "folder/b"]
-    sums = {}
+    made, truths = [], []
     for one in scenes():
         mask = by_hand(one, **options)
         assert torch.equal(found.mask_of(one.name), mask)
-        truth = one.label_map(-1)
-        counts = confusion(mask, truth, mask != 255, 6)
-        sums = {name: sums.get(name, 0) + count for name, count in counts.items()}
-    assert run.mean_iou == pytest.approx(float(mean_iou_compute(sums)))
+        made += mask.flatten().tolist()
+        truths += one.label_map(-1).flatten().tolist()
+    assert run.mean_iou == pytest.approx(iou_by_hand(made, truths))
+    assert run.uncertain == made.count(255) / len(made)
+
+
+def iou_by_hand(made, truths):
+    """The mean IoU of the classes that there are; what is 255 is right for none of them."""
+    pairs, ious = list(zip(made, truths, strict=True)), []
+    for number in set(truths):
+        both = sum(pair == (number, number) for pair in pairs)
+        ious.append(both / sum(number in pair for pair in pairs))
+    return sum(ious) / len(ious)
+
+
+def test_to_abstain_makes_no_better_masks(tmp_path):
+    sure = masks(tmp_path / "sure")
+    unsure = masks(tmp_path / "unsure", uncertain=0.9)
+    assert sure.uncertain == 0.0
+    assert 0.1 < unsure.uncertain < 1.0
+    assert unsure.mean_iou < sure.mean_iou
 
 
 def test_features_of_the_layer_guide_the_walk(tmp_path):
@@ -70,6 +90,35 @@ def test_features_of_the_layer_guide_the_walk(tmp_path):
     mask = by_hand(one, refine=[walk], features=layers)
     assert torch.equal(read_masks(tmp_path).mask_of("a"), mask)
     assert not torch.equal(mask, by_hand(one, refine=[walk]))
+
+
+def test_learned_features_guide_the_walk(tmp_path):
+    walk = RandomWalk(stride=2, log_steps=2, colour=0, position=0, layer=None)
+    learned = affinity(0)
+    images = [scene("a", [0, 3], 1), scene("b", [4], 3, size=(40, 60)), scene("c", [])]
+    options = {"refine": [walk], "longest": 30}
+    masks(tmp_path, images, walk_features=learned.features_of, **options)
+    found, (one, large, _) = read_masks(tmp_path), images
+    features = [learned.features_of(one.image)]
+    assert torch.equal(found.mask_of("a"), by_hand(one, refine=[walk], features=features))
+    other = [affinity(1).features_of(one.image)]
+    assert not torch.equal(found.mask_of("a"), by_hand(one, refine=[walk], features=other))
+    small = dataclasses.replace(large, image=resized(large.image, (20, 30)), masks=None)
+    maps = torch.zeros(1, 5, *maps_by_hand(large).shape[1:])
+    maps[0, 4] = maps_by_hand(large)
+    made = pseudo_masks(
+        [small.image], maps, large.labels[None], refine=[walk], features=learned.features_of
+    )
+    assert torch.equal(found.mask_of("b")[::2, ::2], made.labels[0])
+
+
+def affinity(seed):
+    """A network with features of its own, not trained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        found = AffinityNet(net(), ["relu1", "relu2"], num_features=4, stride=2)
+        found.affinity_head.mix[0].weight.data.mul_(10)  # sharp, as after a training
+        return found
 
 
 def test_large_pictures_are_refined_smaller(tmp_path):
@@ -123,14 +172,6 @@ def test_methods_of_every_kind(tmp_path):
         assert read_masks(tmp_path / name).mask_of("a").shape == (20, 30)
     one, other = (read_masks(tmp_path / name).mask_of("a") for name in "gp")
     assert (one == other).float().mean() > 0.98  # the hosts enlarge maps in their own ways
-
-
-def test_a_map_that_is_not_finite_marks_nothing(tmp_path):
-    def broken(model, layer, image, target):
-        return torch.full((4, 4), torch.nan)
-
-    masks(tmp_path, [scene("a", [1])], method=broken)
-    assert not read_masks(tmp_path).mask_of("a").any()
 
 
 def test_a_preparation_that_cuts_is_taken_whole(tmp_path):

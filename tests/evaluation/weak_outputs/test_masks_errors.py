@@ -8,6 +8,7 @@ from captum_cluster.evaluation import read_masks
 from tests.evaluation.weak_outputs.tiny import (
     masks,
     pictures,
+    proposals,
     scene,
     sometimes,
 )
@@ -28,6 +29,30 @@ def test_a_method_that_fails_later_is_counted(tmp_path):
     assert read_masks(tmp_path).mask_of("c") is None
     with pytest.raises(RuntimeError, match="^sometimes on c: no svd$"):
         masks(tmp_path, method=sometimes, strict=True)
+
+
+def not_finite(model, layer, image, target):
+    """A map that is broken for two labels, in one pixel."""
+    found = layer(image).mean(dim=1)
+    found[:, 0, 0] = {3: torch.nan, 4: torch.inf}.get(target, 0.0)
+    return found
+
+
+def test_a_map_that_is_not_finite_is_a_failure(tmp_path):
+    images = [scene("a", [1]), scene("b", [0, 3, 4]), scene("c", [4]), scene("d", [2])]
+    run = masks(tmp_path / "out", images, method=not_finite)
+    reason = "ValueError: Expected the map of each label to be finite, but got others for"
+    assert run.failed == (f"b: {reason} 'elk' and 'emu'.", f"c: {reason} 'emu'.")
+    assert (run.images, read_masks(tmp_path / "out").names()) == (2, ["a", "d"])
+    with pytest.raises(ValueError, match="^not_finite on b: Expected the map of each label to be"):
+        masks(tmp_path / "strict", images, method=not_finite, strict=True)
+    found = proposals(tmp_path / "boxes", images, method=not_finite, boxes="component")
+    assert found.failed == run.failed
+
+
+def test_a_map_that_is_not_finite_at_once_stops_the_run(tmp_path):
+    with pytest.raises(ValueError, match="^not_finite on a: .* finite, but got others for 'elk'"):
+        masks(tmp_path, [scene("a", [3]), scene("b", [1])], method=not_finite)
 
 
 def test_strict_stops_at_a_picture_that_cannot_be_read(tmp_path):
@@ -63,6 +88,10 @@ WRONG = {
     "features of nothing": (
         {"walk_features": "layer"}, ValueError, "walk_features to be 'none' where nothing is",
     ),
+    "a function of nothing": (
+        {"walk_features": len}, ValueError, "walk_features to be 'none' where nothing is refined",
+    ),
+    "no features": ({"walk_features": 3}, TypeError, "walk_features to be one of 'none', 'layer'"),
     "longest": ({"longest": 0}, ValueError, "longest to be an integer of at least 1, but got 0"),
     "limit": ({"limit": 0}, ValueError, "limit to be an integer of at least 1, but got 0"),
     "model": ({"model": "resnet18"}, TypeError, "model to be an nn.Module or a LoadedModel, but"),

@@ -75,7 +75,7 @@ def test_pictures_of_all_kinds(tmp_path):
     run = masks(tmp_path / "out", pictures(tmp_path / "in"), model=loaded(), preparation=None)
     assert (run.images, run.empty, run.mean_iou) == (4, 0, None)
     assert len(run.failed) == 1
-    assert run.failed[0].startswith("image-4: Expected image to be an image in a format")
+    assert run.failed[0].startswith("torn: Expected image to be an image in a format")
     found = read_masks(run.directory)
     sizes = {name: tuple(found.mask_of(name).shape) for name in found.names()}
     assert sizes == {

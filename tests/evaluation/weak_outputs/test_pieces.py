@@ -1,5 +1,6 @@
 """Names, numbers, sizes and sums of which runs are made."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_resized_pictures_stay_in_range():
 def test_boxes_hold_all_that_they_touch_in_the_larger_picture():
     one = Proposal(3, (0, 0, 3, 3), 0.5, peak=(1, 1))
     assert enlarged(one, (3, 3), (3, 3)) is one
-    assert enlarged(one, (3, 3), (10, 8)) == Proposal(3, (0, 0, 8, 10), 0.5)
+    assert enlarged(one, (3, 3), (10, 8)) == Proposal(3, (0, 0, 8, 10), 0.5, peak=(5, 4))
     assert enlarged(Proposal(3, (1, 2, 2, 3), 0.5), (3, 3), (10, 8)).box == (2, 6, 6, 10)
 
 
@@ -106,7 +107,13 @@ def test_true_pixels_that_are_ignored_or_not_known():
     mask = torch.zeros(one.size, dtype=torch.int64)
     mask[0] = UNCERTAIN
     sums = mask_sums(one, mask, 5)
-    assert int(sums["true"].sum()) == 19 * 30
+    assert (int(sums["true"].sum()), int(sums["predicted"].sum())) == (20 * 30, 19 * 30)
+    assert sums["true"].tolist() == [16 * 30, 0, 4 * 30, 0, 0, 0]
+    assert sums["intersection"].tolist() == [15 * 30, 0, 0, 0, 0, 0]
+    ignored = torch.zeros(one.size, dtype=torch.bool)
+    ignored[:2] = True
+    known = mask_sums(dataclasses.replace(one, ignore=ignored), mask, 5)
+    assert (int(known["true"].sum()), int(known["predicted"].sum())) == (18 * 30, 18 * 30)
     assert mask_sums(one, mask, 4) is None
     assert mask_sums(type(one)(one.image, one.labels), mask, 5) is None
 

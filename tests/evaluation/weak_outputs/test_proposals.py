@@ -1,5 +1,6 @@
 """Proposals of many images: their files by the standard tools, their values, and errors."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,14 @@ from torchvision.datasets import CocoDetection
 
 from captum_cluster.data import open_dataset
 from captum_cluster.evaluation.weak_outputs import label_boxes as module
-from captum_cluster.functional.metrics import corloc_compute, proposals_update
+from captum_cluster.functional.metrics import (
+    best_overlap_compute,
+    best_overlaps,
+    corloc,
+    corloc_compute,
+    proposal_recall_compute,
+    proposals_update,
+)
 from captum_cluster.weak import boxes_of, classifier_scores, component_boxes, object_proposals
 from tests.data.test_picture_file import write_turned
 from tests.evaluation.weak_outputs.tiny import (
@@ -82,8 +90,73 @@ def test_the_proposals_are_those_of_the_functions(tmp_path, options):
             truths.append(one.boxes_of(label))
     sums = proposals_update(pairs, labels, truths, num_classes=5)
     assert run.corloc == pytest.approx(float(corloc_compute(sums)))
+    assert run.recall == pytest.approx(float(proposal_recall_compute(sums)))
+    assert run.best_overlap == pytest.approx(float(best_overlap_compute(sums)))
+    assert 0 < run.best_overlap < 1
     assert (run.images, run.empty, run.failed) == (3, 1, ())
     assert run.proposals == sum(map(len, listed.values())) > 0
+
+
+def whole(name, present, seed=0):
+    """A scene whose labels are all over it."""
+    one = scene(name, present, seed)
+    return dataclasses.replace(one, masks=one.labels[:, None, None].expand(5, 20, 30))
+
+
+@pytest.mark.parametrize("labels", ["top", "predicted"])
+def test_a_label_that_the_image_does_not_have_is_wrong(tmp_path, labels):
+    model, explained = net(), [0] if labels == "top" else [0, 3]
+    with torch.no_grad():
+        model.fc.bias.copy_(torch.tensor([90.0, -50.0, -50.0, 50.0, -50.0]))
+    images = [whole("a", [0, 3], 1), whole("b", [4], 2), whole("c", [], 3), whole("d", [0, 1], 4)]
+    bare = dataclasses.replace(images[0], masks=torch.zeros(5, 20, 30).bool(), name="e")
+    options = {"labels": labels, "probability": "sigmoid", "model": model, "boxes": "component"}
+    run = proposals(tmp_path, [*images, bare], **options)
+    listed, right = found(run), {label: [] for label in explained}
+    for one in images:
+        for label in explained:
+            made = boxes_of_label(listed[f"{one.name}.png"], label)
+            true = one.boxes_of(label)
+            right[label].append(bool(true) and bool(corloc([made], [true])[0]))
+    shares = [sum(hits) / len(hits) for hits in right.values()]
+    assert run.corloc == pytest.approx(sum(shares) / len(shares))
+    assert 0 < run.corloc <= 0.5
+    # Of the labels that have an object, some are never proposed.
+    best = {
+        label: [
+            float(best_overlaps([boxes_of_label(listed[f"{one.name}.png"], label)], [true])[0])
+            for one in images
+            for true in [one.boxes_of(label)]
+            if true
+        ]
+        for label in (0, 1, 3, 4)
+    }
+    assert run.best_overlap == pytest.approx(sum(sum(b) / len(b) for b in best.values()) / 4)
+    hits = [sum(iou >= 0.5 for iou in ious) / len(ious) for ious in best.values()]
+    assert run.recall == pytest.approx(sum(hits) / 4)
+    assert best[4] == [0.0]
+
+
+def boxes_of_label(listed, label):
+    return [box for which, box, _ in listed if which == label]
+
+
+def test_nothing_proposed_and_nothing_to_find_has_no_numbers(tmp_path):
+    model = net()
+    with torch.no_grad():
+        model.fc.bias.fill_(-90.0)
+    options = {"labels": "predicted", "probability": "sigmoid", "boxes": "component"}
+    run = proposals(tmp_path, [scene("a", [])], model=model, **options)
+    assert (run.corloc, run.recall, run.best_overlap) == (None, None, None)
+
+
+def test_only_wrong_labels_are_no_success(tmp_path):
+    model = net()
+    with torch.no_grad():
+        model.fc.weight.zero_()
+        model.fc.bias.copy_(torch.arange(5.0))
+    run = proposals(tmp_path, [scene("a", [1])], model=model, labels="top", boxes="component")
+    assert run.corloc == 0.0
 
 
 def test_no_map_is_made_without_maps(tmp_path):

@@ -69,6 +69,31 @@ def test_values_of_single_pairs():
     assert proposal_recall(proposals, objects, iou=0.25).tolist() == [1, 1, 0]
 
 
+def test_wrong_labels_are_misses():
+    proposals = [[(0, 0, 2, 2)], [(0, 0, 2, 2)], [], [(0, 0, 2, 2)]]
+    objects = [[(0, 0, 2, 2)], [], [], []]
+    sums = proposals_update(
+        proposals, [0, 0, 1, 1], objects, num_classes=3, wrong=[False, True, True, False]
+    )
+    assert (sums["hits"].tolist(), sums["pairs"].tolist()) == ([1, 0, 0], [2, 1, 0])
+    assert (sums["objects"].tolist(), int(sums["skipped"])) == ([1, 0, 0], 1)
+    assert float(corloc_compute(sums)) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ([True, False], "Expected wrong to be one for each of the 1 pairs, but got of shape (2,)."),
+        ([True], "Expected wrong to be False for pairs with an object, but got True."),
+    ],
+)
+def test_pairs_that_cannot_be_wrong(wrong, text):
+    pair = [[(0, 0, 2, 2)]]
+    with pytest.raises(ValueError, match="^Expected") as raised:
+        proposals_update(pair, [0], pair, num_classes=1, wrong=wrong)
+    assert str(raised.value) == text
+
+
 def test_exactly_the_iou_is_right():
     pair = [[(0, 0, 2, 2)]], [[(0, 0, 2, 4)]]
     assert corloc(*pair, iou=0.5).tolist() == [True]
