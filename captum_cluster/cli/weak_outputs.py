@@ -24,10 +24,12 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     _add_common(parser, "captum-cluster-masks", run_masks)
     group = parser.add_argument_group("masks")
     group.add_argument(
-        "--background", type=float, help="the background's score, from 0 to 1 (default: 0.15)"
+        "--background",
+        type=float,
+        help="the background's score, from 0 to 1 (0.15 without --refine)",
     )
     group.add_argument(
-        "--power", type=float, help="of (1 - max) ** POWER, the background's score instead"
+        "--power", type=float, help="of (1 - max) ** POWER, its score instead (4 with --refine)"
     )
     group.add_argument(
         "--uncertain",
@@ -36,7 +38,9 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
         "same with both become 255",
     )
     group.add_argument("--refine", help="random-walk, crf or both with a comma, in order")
-    group.add_argument("--stride", type=int, help="of the random walk, in pixels (default: 8)")
+    group.add_argument(
+        "--stride", type=int, help="of the random walk, in pixels (8; for small images less)"
+    )
     group.add_argument(
         "--walk-colour", type=float, help="of the random walk, the weight of the colours (30)"
     )

@@ -40,6 +40,9 @@ REFINEMENTS = {"random-walk": RandomWalk, "crf": DenseCRF}
 Step: TypeAlias = str | Refinement
 """A refinement, or its name."""
 
+REFINED_POWER = 4.0
+"""The power of the background before refinements."""
+
 
 @dataclass(frozen=True, eq=False)
 class PseudoMasks:
@@ -99,11 +102,12 @@ def default_background(refine: Sequence[Step] | Step = ()) -> Background:
     """Return the background where none is named, before refinements; see ``pseudo_masks``.
 
     Example:
-        >>> default_background("random-walk")
-        Background(score=0.15, power=None)
+        >>> default_background(), default_background("random-walk")
+        (Background(score=0.15, power=None), Background(score=None, power=4.0))
     """
-    del refine  # of no effect so far
-    return Background(BACKGROUND)
+    # Chosen on photographs of COCO (tests/benchmarks): a constant that is low enough for plain maps
+    # lets refined ones flow over.
+    return Background(power=REFINED_POWER) if refinements(refine) else Background(BACKGROUND)
 
 
 def pseudo_masks(
@@ -132,15 +136,16 @@ def pseudo_masks(
         maps: (N,L,h,w) float, any range, at any resolution, or N times (L,h,w): from any method of
             either face. Those of absent labels are not read.
         present: (N,L) bool, the labels each image has.
-        background: The background's score, from 0 to 1. None: 0.15 where there is no power.
+        background: The background's score, from 0 to 1; or
         power: alpha, above 0: the background scores ``(1 - max) ** alpha`` instead, where max is
-            the highest score of a label. Before a random walk 16 is usual.
+            the highest score of a label. With neither: a score of 0.15 without refinements, a power
+            of 4 before them (AffinityNet's authors take 16 before a random walk).
         refine: Names, "random-walk" or "crf", or objects with ``refine(image, scores, features)``
             such as ``RandomWalk(...)`` and ``DenseCRF(...)``, in order.
         features: For the refinements: N times (D,h',w') float, of a layer of the classifier for
             example, or a function that gives them of an image (3,H,W); None: colour and position.
-        uncertain: A second background score, or with ``power`` a second power: pixels whose label
-            is not the same with both become ``ignore_index``; see ``confident_labels``.
+        uncertain: A second background of the same kind, a score or a power: pixels whose label is
+            not the same with both become ``ignore_index``; see ``confident_labels``.
         ignore_index: The number of uncertain pixels, none of 0 to L. None: 255, or -1 from 255
             labels on, where 255 is a label's.
         scores: Whether the scores are returned too, for all L labels.

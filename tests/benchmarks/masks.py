@@ -126,7 +126,7 @@ def thing_iou(images: Sequence[Mapped], levels: Sequence[Level], refine: list[An
 
 def _overlaps(one: Mapped, levels: Sequence[Level], refine: list[Any]) -> list[float]:
     present = torch.ones(1, len(one.maps), dtype=torch.bool)
-    backgrounds = [Background(level.get("background", 0.0), level.get("power")) for level in levels]
+    backgrounds = [Background(level.get("background"), level.get("power")) for level in levels]
     (case,) = cases(one.scene.image[None], one.maps[None], present)
     things = one.scene.things()
     masks = swept_masks(case, backgrounds, refine)

@@ -142,7 +142,8 @@ def test_an_image_without_a_label_is_background(options):
     images, maps, present = case(6, images=2)
     present[0] = False
     maps[0] = torch.nan  # never read
-    result = pseudo_masks(images, maps, present, scores=True, uncertain=0.3, **options)
+    levels = {"background": 0.15, "uncertain": 0.3}
+    result = pseudo_masks(images, maps, present, scores=True, **levels, **options)
     assert not result.labels[0].any()
     assert not result.scores[0, 1:].any()
     assert torch.equal(result.scores[0, 0], torch.full(SIZE, 0.15))
@@ -193,7 +194,7 @@ def test_the_steps_come_in_order_and_see_the_present_labels():
     (image, scores, seen), (_, after, _) = first.given[0], second.given[0]
     assert torch.equal(image, images[0])
     assert torch.equal(seen, features[0])
-    plain = pseudo_masks(images, maps, present, scores=True).scores[0]
+    plain = pseudo_masks(images, maps, present, power=4, scores=True).scores[0]
     assert torch.equal(scores, plain[[0, 2, 4]])
     assert torch.equal(after[0], scores[0] + 0.5)
     assert torch.equal(result.labels, torch.full((1, *SIZE), 4))
@@ -238,7 +239,7 @@ def test_features_are_made_of_an_image_when_its_turn_comes():
 def test_an_uncertain_background_goes_through_the_steps_too():
     images, maps, present = case(10, images=1)
     step = Recorder(0, 0.0)
-    pseudo_masks(images, maps, present, refine=step, uncertain=0.4)
+    pseudo_masks(images, maps, present, background=0.15, refine=step, uncertain=0.4)
     backgrounds = [float(scores[0, 0, 0]) for _, scores, _ in step.given]
     assert backgrounds == pytest.approx([0.15, 0.4])
 
@@ -248,12 +249,12 @@ def test_an_uncertain_background_goes_through_the_steps_too():
     [("random-walk", RandomWalk()), ("crf", DenseCRF())],
     ids=["random-walk", "crf"],
 )
-@pytest.mark.parametrize("power", [None, 16.0])
-def test_the_refinements_by_name(name, step, power):
+@pytest.mark.parametrize("level", [{"background": 0.15}, {"power": 16.0}], ids=str)
+def test_the_refinements_by_name(name, step, level):
     images, maps, present = case(11, images=2, size=(16, 24))
     features = torch.rand(2, 5, 2, 3)
-    found = pseudo_masks(images, maps, present, power=power, refine=name, features=features)
-    plain = pseudo_masks(images, maps, present, power=power, scores=True).scores
+    found = pseudo_masks(images, maps, present, refine=name, features=features, **level)
+    plain = pseudo_masks(images, maps, present, scores=True, **level).scores
     for number in range(2):
         own = torch.cat([torch.tensor([0]), present[number].nonzero().flatten() + 1])
         scores = step.refine(images[number], plain[number][own], features[number])
@@ -463,6 +464,7 @@ def test_a_background_is_a_score_or_a_power():
     with pytest.raises(ValueError, match="^Expected the background to be either .* got neither.$"):
         Background()
     assert default_background() == Background(0.15)
+    assert default_background(["crf"]) == Background(power=4.0)
 
 
 def test_the_background_of_no_label():

@@ -31,8 +31,8 @@ class MasksConfig(OutputConfig):
     """A run of ``make_masks`` in words and numbers alone; see also ``OutputConfig``.
 
     Attributes:
-        background: The background's score (0.15), or
-        power: the power by which it scores what the labels leave over.
+        background: The background's score (0.15 without ``refine``), or
+        power: the power by which it scores what the labels leave over (4 with ``refine``).
         uncertain: The second of either.
         refine: "random-walk" and "crf", in order.
         stride: Of the random walk, in pixels. None: 8, for small images less; see ``RandomWalk``.
@@ -95,7 +95,7 @@ layer=0.5)]
     def settings(self) -> MaskSettings:
         """Return how maps become masks."""
         return MaskSettings(
-            0.15 if self.background is None else self.background,
+            self.background,
             self.power,
             self.uncertain,
             self.steps(),

@@ -20,7 +20,7 @@ from captum_cluster.evaluation.running.fingerprint import plain, state_digest
 from captum_cluster.functional.metrics.segmentation import confusion
 from captum_cluster.functional.metrics.sums import Sums
 from captum_cluster.weak import DenseCRF, Refinement, pseudo_masks
-from captum_cluster.weak.pseudo_masks import Background, Step, refinements
+from captum_cluster.weak.pseudo_masks import Background, Step, default_background, refinements
 
 UNCERTAIN = -1
 """The number of uncertain pixels, whatever they become in a file."""
@@ -46,7 +46,7 @@ class MaskSettings:
         ValueError: A value outside its range.
     """
 
-    background: float = 0.15
+    background: float | None = None
     power: float | None = None
     uncertain: float | None = None
     refine: Sequence[Step] | Step = ()
@@ -55,10 +55,15 @@ class MaskSettings:
     steps: tuple[Refinement, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        Background(self.background if self.power is None else None, self.power)
+        object.__setattr__(self, "steps", tuple(refinements(self.refine)))
+        if self.background is None and self.power is None:
+            level = default_background(self.steps)
+        else:
+            level = Background(self.background, self.power)
+        object.__setattr__(self, "background", level.score)
+        object.__setattr__(self, "power", level.power)
         if self.uncertain is not None:
             _check_uncertain(self.uncertain, self.power)
-        object.__setattr__(self, "steps", tuple(refinements(self.refine)))
         if not callable(self.walk_features):
             check_choice("walk_features", self.walk_features, WALK_FEATURES)
         if self.walk_features != "none" and not self.steps:
@@ -70,7 +75,7 @@ class MaskSettings:
     def facts(self) -> dict[str, Any]:
         """Return all that masks depend on beside the maps."""
         return {
-            "background": self.background if self.power is None else None,
+            "background": self.background,
             "power": self.power,
             "uncertain": self.uncertain,
             "refine": [plain(step) for step in self.steps],
@@ -178,7 +183,7 @@ def label_mask(
         [resized(scene.image, size)],
         [maps],
         torch.ones(1, len(targets), dtype=torch.bool),
-        background=settings.background if settings.power is None else None,
+        background=settings.background,
         power=settings.power,
         refine=settings.steps,
         features=[features] if isinstance(features, Tensor) else features,

@@ -31,7 +31,7 @@ def make_masks(
     *,
     output: str | os.PathLike[str],
     labels: str | None = None,
-    background: float = 0.15,
+    background: float | None = None,
     power: float | None = None,
     uncertain: float | None = None,
     refine: Sequence[Step] | Step = (),
@@ -73,8 +73,9 @@ def make_masks(
         labels: The labels whose maps make the mask: those that the image has ("truth"), those with
             a probability above 0.5 ("predicted"), or the most probable one ("top"). None: "top"
             for pictures, "truth" for a dataset.
-        background: The background's score, from 0 to 1; see ``captum_cluster.weak.pseudo_masks``.
-        power: Of ``(1 - max) ** power``, the background's score instead.
+        background: The background's score, from 0 to 1; or
+        power: of ``(1 - max) ** power``, its score instead. With neither: a score of 0.15 without
+            ``refine``, a power of 4 with it; see ``captum_cluster.weak.pseudo_masks``.
         uncertain: A second background, or with ``power`` a second power: pixels whose label is not
             the same with both become uncertain.
         refine: "random-walk" or "crf", several of them, or objects with a method ``refine``.
