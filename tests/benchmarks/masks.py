@@ -178,8 +178,8 @@ def mapped(scene: Scene, network: Any, method: str, preparation: Preparation) ->
 def things() -> None:
     root = data_folder()
     coco = f"masks:{root / 'coco' / 'images'},{root / 'coco' / 'masks'},things=1-90"
-    photographs = list(_photographs(coco))
-    held = {"COCO": photographs[1::2], "VOC": list(_photographs(f"voc:{root / 'voc'}"))}
+    seen = list(photographs(coco))
+    held = {"COCO": seen[1::2], "VOC": list(photographs(f"voc:{root / 'voc'}"))}
     model = load_resnet18(root)
     walks = [
         RandomWalk(stride=stride, colour=colour)
@@ -191,7 +191,7 @@ def things() -> None:
     ]
     rows = {
         name: Row(
-            [explained(model, name, scene) for scene in photographs[::2]],
+            [explained(model, name, scene) for scene in seen[::2]],
             {part: [explained(model, name, scene) for scene in held[part]] for part in held},
         )
         for name in ("grad-cam", "collection-cam")
@@ -199,7 +199,7 @@ def things() -> None:
     table(rows, walks, crfs, thing_iou)
 
 
-def _photographs(spec: str) -> Iterator[Scene]:
+def photographs(spec: str) -> Iterator[Scene]:
     """Yield the photographs with a thing, as the network sees them."""
     preparation = Preparation()
     for scene in open_dataset(spec):
@@ -208,13 +208,14 @@ def _photographs(spec: str) -> Iterator[Scene]:
             yield prepared
 
 
-def explained(model: Any, method: str, scene: Scene) -> Mapped:
-    """Return a photograph with the map of the model's top class."""
+def explained(model: Any, method: str, scene: Scene, label: int | None = None) -> Mapped:
+    """Return a photograph with the map of a class; None: of the model's top class."""
     image = Preparation().normalize(scene.image)[None]
-    with torch.no_grad():
-        top = int(model(image).argmax())
+    if label is None:
+        with torch.no_grad():
+            label = int(model(image).argmax())
     layers = [layer for _, layer in find_layers(model, image, "layer4")]
-    return Mapped(scene, run_method(method, model, layers, image, top).maps[0])
+    return Mapped(scene, run_method(method, model, layers, image, label).maps[0])
 
 
 def main() -> None:
