@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from captum_cluster.data import Scene
 from captum_cluster.evaluation.recipes.judging import Judged
 from captum_cluster.evaluation.recipes.rounds import ASSIGNMENTS
 from captum_cluster.evaluation.recipes.sources import Sources
-from captum_cluster.evaluation.registry import run_method
-from captum_cluster.functional.metrics import above_threshold
-from captum_cluster.functional.metrics.regions import intersection_over_union
+from captum_cluster.functional.metrics import (
+    Sums,
+    object_iou_update,
+    object_precision_update,
+    object_recall_update,
+)
+from tests.benchmarks.masks import Mapped, mapped
 
 THRESHOLDS = (0.15, 0.5)
+MEASURES: dict[str, Callable[..., Sums]] = {
+    "recall": object_recall_update,
+    "precision": object_precision_update,
+    "IoU": object_iou_update,
+}
 
 
 def coverage(one: Judged, sources: Sources) -> dict[str, float]:
@@ -27,37 +35,25 @@ def coverage(one: Judged, sources: Sources) -> dict[str, float]:
 
     Means over the pairs of image and label, with the label's masks, or else its boxes.
     """
-    rows = [values for maps, scene in _mapped(one, sources) for values in _overlaps(maps, scene)]
-    names = [f"{name} at {at}" for at in THRESHOLDS for name in ("recall", "precision", "IoU")]
-    return dict(zip(names, torch.stack(rows).mean(dim=0).tolist(), strict=True))
-
-
-def _mapped(one: Judged, sources: Sources) -> Iterator[tuple[Tensor, Scene]]:
-    """Yield the maps (P,h,w) of each image's labels."""
-    layers: list[Any] = list(one.network.explained_layers)  # type: ignore[arg-type]
+    found: dict[str, Any] = {}
     for number in range(len(sources.test)):
-        scene = sources.preparation.prepare(sources.test[number])
-        if scene.present:
-            image = sources.preparation.normalize(scene.image)[None]
-            found = run_method(one.methods[0], one.network, layers, image, scene.present)
-            yield found.maps[0], scene
+        scene = sources.test[number]
+        image = mapped(scene, one.network, one.methods[0], sources.preparation)
+        for name, sums in _sums(image, len(sources.classes)):
+            whole = found.setdefault(name, [0.0, 0])
+            whole[0] += float(sums[name.split()[0].lower()].sum())
+            whole[1] += int(sums["pairs"].sum())
+    return {name: value / pairs for name, (value, pairs) in found.items()}
 
 
-def _overlaps(maps: Tensor, scene: Scene) -> Tensor:
-    """Return of each label the values (P,6) of all thresholds."""
-    regions = torch.stack(
-        [region for region in map(scene.region, scene.present) if region is not None]
-    )
-    columns = []
-    for threshold in THRESHOLDS:
-        marked = above_threshold(maps, scene.size, threshold=threshold)
-        both = (marked & regions).sum(dim=(1, 2))
-        columns += [
-            both / regions.sum(dim=(1, 2)),
-            both / marked.sum(dim=(1, 2)).clamp(min=1),
-            intersection_over_union(marked, regions),
-        ]
-    return torch.stack(columns, dim=1).double()
+def _sums(image: Mapped, num_classes: int) -> Iterator[tuple[str, Sums]]:
+    """Yield what each measure at each threshold sums up, by name."""
+    labels = image.scene.present
+    if labels:
+        regions = torch.stack([r for r in map(image.scene.region, labels) if r is not None])
+        options: dict[str, Any] = {"masks": regions, "num_classes": num_classes}
+        for at, (name, update) in itertools.product(THRESHOLDS, MEASURES.items()):
+            yield f"{name} at {at}", update(image.maps[labels], labels, threshold=at, **options)
 
 
 @torch.no_grad()
