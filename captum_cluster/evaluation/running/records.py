@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from captum_cluster._checks import expected
@@ -102,6 +103,22 @@ def encode_sums(sums: Mapping[str, Tensor]) -> dict[str, Any]:
         {'pairs': 2, 'errors': {'size': 3, 'at': [1], 'values': [1.0]}}
     """
     return {name: _encode(value) for name, value in sums.items()}
+
+
+def decode_sum(encoded: Any) -> Tensor:
+    """Return a sum from what ``encode_sums`` made of it.
+
+    Example:
+        >>> decode_sum({"size": 3, "at": [1], "values": [2]})
+        tensor([0, 2, 0])
+    """
+    if not isinstance(encoded, Mapping):
+        return torch.tensor(encoded)
+    values = torch.tensor(encoded["values"] or [0])
+    found = values.new_zeros(encoded["size"])
+    if encoded["at"]:
+        found[encoded["at"]] = values
+    return found
 
 
 def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:

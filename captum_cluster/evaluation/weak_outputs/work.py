@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_integer, expected
 from captum_cluster.data import PictureFile, Scene
 from captum_cluster.evaluation.running.map_making import MODEL, LabelsError, MapMaker, Seen
+from captum_cluster.evaluation.running.records import decode_sum
 from captum_cluster.evaluation.running.selection import scene_at
 from captum_cluster.evaluation.weak_outputs.explaining import Explaining
 from captum_cluster.evaluation.weak_outputs.images import picture_of
@@ -209,23 +209,7 @@ class Done:
         total: dict[str, Tensor] = {}
         for record in self.records:
             for name, encoded in record.get("sums", {}).items():
-                value = decoded(encoded)
+                value = decode_sum(encoded)
                 total[name] = total[name] + value if name in total else value
         found = float(compute(total)) if total else math.nan
         return None if math.isnan(found) else found
-
-
-def decoded(encoded: Any) -> Tensor:
-    """Return a sum from what ``encode_sums`` made of it.
-
-    Example:
-        >>> decoded({"size": 3, "at": [1], "values": [2]})
-        tensor([0, 2, 0])
-    """
-    if not isinstance(encoded, Mapping):
-        return torch.tensor(encoded)
-    values = torch.tensor(encoded["values"] or [0])
-    found = values.new_zeros(encoded["size"])
-    if encoded["at"]:
-        found[encoded["at"]] = values
-    return found

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from captum_cluster.evaluation import read_masks
-from captum_cluster.evaluation.running.records import encode_sums
+from captum_cluster.evaluation.running.records import decode_sum, encode_sums
 from captum_cluster.evaluation.weak_outputs.explaining import different
 from captum_cluster.evaluation.weak_outputs.label_boxes import enlarged
 from captum_cluster.evaluation.weak_outputs.label_masks import (
@@ -19,7 +19,6 @@ from captum_cluster.evaluation.weak_outputs.label_masks import (
     resized,
 )
 from captum_cluster.evaluation.weak_outputs.numbering import Numbers, mask_file
-from captum_cluster.evaluation.weak_outputs.work import decoded
 from captum_cluster.weak import Proposal
 from tests.evaluation.weak_outputs.tiny import masks, scene
 
@@ -99,7 +98,7 @@ def test_sums_survive_their_encoding():
     sums |= {"c": torch.tensor(2), "d": torch.tensor([0.5, 0.0], dtype=torch.float64)}
     text = json.loads(json.dumps(encode_sums(sums)))
     for name, value in sums.items():
-        assert decoded(text[name]).tolist() == value.tolist()
+        assert decode_sum(text[name]).tolist() == value.tolist()
 
 
 def test_true_pixels_that_are_ignored_or_not_known():
