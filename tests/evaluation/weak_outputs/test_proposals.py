@@ -160,7 +160,8 @@ def test_only_wrong_labels_are_no_success(tmp_path):
 
 
 def test_no_map_is_made_without_maps(tmp_path):
-    proposals(tmp_path, method=sometimes, without_maps=True)
+    run = proposals(tmp_path, method=sometimes, without_maps=True)
+    assert (run.images, run.failed) == (3, ())
 
 
 def test_boxes_of_large_pictures_are_looked_for_in_smaller_ones(tmp_path):
