@@ -172,7 +172,7 @@ def pseudo_masks(
     steps = refinements(refine)
     named = background is not None or power is not None
     first = Background(background, power) if named else default_background(steps)
-    levels = [first] if uncertain is None else [first, _second(first, uncertain)]
+    levels = [first] if uncertain is None else [first, second_background(first, uncertain)]
     check_flag("scores", scores)
     done = cases(images, maps, present, features, with_features=bool(steps))
     unsure = uncertain_number(ignore_index, present.shape[1])
@@ -220,8 +220,17 @@ def _refinement(step: object) -> Refinement:
     return step
 
 
-def _second(first: Background, uncertain: float) -> Background:
-    """Return the background whose masks must agree with those of the first, of the same kind."""
+def second_background(first: Background, uncertain: float) -> Background:
+    """Return the background whose masks must agree with those of the first, of the same kind.
+
+    Raises:
+        TypeError: ``uncertain`` is no number.
+        ValueError: It is outside the range of such a background.
+
+    Example:
+        >>> second_background(Background(power=4), 32)
+        Background(score=None, power=32.0)
+    """
     if first.power is None:
         return Background(check_number("uncertain", uncertain, 0.0, 1.0))
     return Background(power=check_number("uncertain", uncertain, 0.0, open_low=True))

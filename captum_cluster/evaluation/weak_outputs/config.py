@@ -68,9 +68,6 @@ layer=0.5)]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.background is not None and self.power is not None:
-            what = "given without power, which replaces it"
-            raise ValueError(expected("background", what, f"{self.background} and {self.power}"))
         if isinstance(self.refine, str) or not isinstance(self.refine, Sequence):
             raise TypeError(expected("refine", "a list of names", describe(self.refine)))
         check_choice("walk_features", self.walk_features, WALK_FEATURES)

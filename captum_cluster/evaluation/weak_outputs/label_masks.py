@@ -20,7 +20,13 @@ from captum_cluster.evaluation.running.fingerprint import plain, state_digest
 from captum_cluster.functional.metrics.segmentation import confusion
 from captum_cluster.functional.metrics.sums import Sums
 from captum_cluster.weak import DenseCRF, Refinement, pseudo_masks
-from captum_cluster.weak.pseudo_masks import Background, Step, default_background, refinements
+from captum_cluster.weak.pseudo_masks import (
+    Background,
+    Step,
+    default_background,
+    refinements,
+    second_background,
+)
 
 UNCERTAIN = -1
 """The number of uncertain pixels, whatever they become in a file."""
@@ -63,7 +69,7 @@ class MaskSettings:
         object.__setattr__(self, "background", level.score)
         object.__setattr__(self, "power", level.power)
         if self.uncertain is not None:
-            _check_uncertain(self.uncertain, self.power)
+            second_background(level, self.uncertain)
         if not callable(self.walk_features):
             check_choice("walk_features", self.walk_features, WALK_FEATURES)
         if self.walk_features != "none" and not self.steps:
@@ -123,15 +129,6 @@ def _in_use(step: Refinement, device: torch.device) -> Refinement:
         return step
     bound = device.type == "cpu" and find_spec("pydensecrf") is not None
     return replace(step, backend="pydensecrf" if bound else "torch")
-
-
-def _check_uncertain(uncertain: float, power: float | None) -> None:
-    """Check the second background as the first one is checked, under its own name."""
-    try:
-        Background(uncertain) if power is None else Background(power=uncertain)
-    except (TypeError, ValueError) as error:
-        text = str(error).replace("background", "uncertain").replace("power", "uncertain")
-        raise type(error)(text) from error
 
 
 def limited(size: tuple[int, int], longest: int) -> tuple[int, int]:
