@@ -43,7 +43,10 @@ WRONG = {
     "scales": ({"scales": [0]}, "scale"),
     "size": ({"size": 0}, "size to be an integer of at least 1, but got 0"),
     "limit": ({"limit": 0}, "limit to be an integer of at least 1, but got 0"),
-    "two backgrounds": ({"background": 0.2, "power": 4}, "the background to be either a score or a power, but got both"),
+    "two backgrounds": (
+        {"background": 0.2, "power": 4},
+        "the background to be either a score or a power, but got both",
+    ),
     "background": ({"background": 1.5}, "background to be a number from 0 to 1, but got 1.5"),
     "stride": ({"stride": 4}, "stride to be given with refine='random-walk' alone, but got 4"),
     "no stride": ({"stride": 0, "refine": ["random-walk"]}, "stride to be an integer of at least"),
