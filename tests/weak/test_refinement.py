@@ -2,9 +2,11 @@
 
 import importlib
 import importlib.util
+import json
 import platform
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +23,19 @@ from tests.helpers.refinement_cases import picture, smooth, two_regions
 needs_binding = pytest.mark.skipif(
     importlib.util.find_spec("pydensecrf") is None, reason="pydensecrf is not installed"
 )
+# What pydensecrf made of three small images, each with its options.
+STORED = json.loads(Path(__file__).with_name("pydensecrf_outputs.json").read_text())
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("pydensecrf", marks=needs_binding)])
+@pytest.mark.parametrize("case", STORED, ids=range(len(STORED)))
+def test_both_backends_give_what_the_binding_gave(case, backend):
+    image = torch.tensor(case["image"]).reshape(3, *case["size"]) / 255
+    scores = torch.tensor(case["scores"]).reshape(-1, *case["size"])
+    refined = torch.tensor(case["refined"]).reshape(scores.shape)
+    assert (refined - scores).abs().mean() > 0.2
+    result = crf(image, scores, backend=backend, **case["options"])
+    torch.testing.assert_close(result, refined, atol=1e-4, rtol=0)
 
 
 class Padded:
