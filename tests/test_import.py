@@ -323,6 +323,7 @@ PUBLIC = {
         "RunConfig",
         "STUDIES",
         "SanityCheck",
+        "SweepRun",
         "WrittenMasks",
         "build_report",
         "check_directory",

@@ -10,7 +10,7 @@ from captum_cluster._checks import expected
 from captum_cluster.cli.options import add_crf_numbers, crf_numbers, given_options, names, numbers
 
 if TYPE_CHECKING:
-    from captum_cluster.evaluation import MaskRun, ProposalRun
+    from captum_cluster.evaluation import MaskRun, ProposalRun, SweepRun
 
 _SHOWN = 3
 
@@ -58,6 +58,12 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="make masks of larger pictures at this longest side in pixels (default: 512 with "
         "--refine, else the picture's own); they are written at the picture's size in any case",
+    )
+    group.add_argument(
+        "--sweep",
+        metavar="KIND",
+        help="write no masks, and measure by the true masks of --data which background makes the "
+        "best ones; KIND: background or power, or with numbers to try power=4,8,16",
     )
     group.add_argument(
         "--format",
@@ -174,13 +180,24 @@ def _add_maps(parser: argparse.ArgumentParser) -> None:
 
 def run_masks(options: argparse.Namespace) -> None:
     """Make masks, and say what was made."""
-    from captum_cluster.evaluation import MasksConfig
+    from captum_cluster.evaluation import MasksConfig, SweepRun
 
     found = MasksConfig.from_mapping(_given(options, MasksConfig)).run(options.output)
+    if isinstance(found, SweepRun):
+        _report_sweep(found)
+        return
     measures = {"mIoU with the background": found.mean_iou}
     _report(found, _counted(found.images, "mask"), "all background", measures)
     if found.uncertain:
         print(f"uncertain pixels: {100 * found.uncertain:.1f} %")
+
+
+def _report_sweep(found: SweepRun) -> None:
+    """Print how good the masks are with each background."""
+    _report(found, _counted(found.judged, "true segmentation"), "all background", {})
+    print(f"\n{found.kind:>10}  mIoU with the background")
+    for value, iou in zip(found.values, found.mean_ious, strict=True):
+        print(f"{value:>10g}  {100 * iou:.1f} %" + ("  best" if value == found.best else ""))
 
 
 def run_proposals(options: argparse.Namespace) -> None:
@@ -212,7 +229,10 @@ def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
 
 
 def _report(
-    found: MaskRun | ProposalRun, made: str, empty: str, measures: Mapping[str, float | None]
+    found: MaskRun | ProposalRun | SweepRun,
+    made: str,
+    empty: str,
+    measures: Mapping[str, float | None],
 ) -> None:
     """Print what was made, what was not, and how good it is.
 

@@ -14,6 +14,12 @@ from captum_cluster.evaluation.weak_outputs.label_masks import WALK_FEATURES, Ma
 from captum_cluster.evaluation.weak_outputs.mask_tasks import FORMATS, TASKS, MaskRun
 from captum_cluster.evaluation.weak_outputs.output_config import OutputConfig
 from captum_cluster.evaluation.weak_outputs.proposals import BoxTask, ProposalRun
+from captum_cluster.evaluation.weak_outputs.sweeping import (
+    Levels,
+    SweepRun,
+    SweepTask,
+    checked_sweep,
+)
 from captum_cluster.weak.pseudo_masks import REFINEMENTS, Step
 
 _OF_STEPS = {
@@ -42,6 +48,9 @@ class MasksConfig(OutputConfig):
         crf_gaussian: The CRF's kernel of position (3, 3), see ``DenseCRF``.
         crf_bilateral: The CRF's kernel of position and colour (80, 13, 10).
         format: "png" or "coco".
+        sweep: Write no masks, and measure by the data's true masks which background makes the best:
+            "background" or "power", the kind that is tried, with "=" and numbers, which are
+            separated by commas, to try others than usual ("power=4,8,16").
 
     Raises:
         TypeError: A value of a wrong type.
@@ -65,6 +74,7 @@ layer=0.5)]
     crf_bilateral: Sequence[float] | None = None
     walk_features: str = "none"
     format: str = "png"
+    sweep: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,6 +85,16 @@ layer=0.5)]
             _check_step(self, name)
         self.settings()
         check_choice("format", self.format, FORMATS)
+        self.levels()
+
+    def levels(self) -> Levels | None:
+        """Return the backgrounds that a sweep tries; None without one."""
+        if self.sweep is not None and self.paths:
+            what = "given as data with true masks (data='voc:DIR', ...)"
+            raise ValueError(expected("the images of a sweep", what, "paths"))
+        form = None if self.format == FORMATS[0] else self.format
+        given = {"background": self.background, "power": self.power, "uncertain": self.uncertain}
+        return checked_sweep(self.sweep, **given, format=form)
 
     def steps(self) -> list[Step]:
         """Return the refinements."""
@@ -100,16 +120,20 @@ layer=0.5)]
             self.longest,
         )
 
-    def run(self, output: str | os.PathLike[str], *, progress: bool = True) -> MaskRun:
-        """Make the masks; the configuration is written beside them at the start.
+    def run(self, output: str | os.PathLike[str], *, progress: bool = True) -> MaskRun | SweepRun:
+        """Make the masks, or with ``sweep`` measure; the configuration is written at the start.
 
         Raises:
-            ValueError: As ``make_masks``, ``open_dataset``, ``load_model`` and ``load_network``.
+            ValueError: As ``make_masks``, ``open_dataset``, ``load_model`` and ``load_network``; no
+                image of a sweep has true masks.
             OSError: The same.
         """
-        directory = check_directory(output)
-        make = TASKS[self.format]
-        task = make(self.explaining(), directory, self.settings(), self.figures)
+        directory, levels = check_directory(output), self.levels()
+        given = (self.explaining(), directory, self.settings())
+        if levels is not None:
+            sweep = SweepTask(*given, levels, self.figures)
+            return work_through(sweep, progress=progress, config=self)
+        task = TASKS[self.format](*given, self.figures)
         return work_through(task, progress=progress, config=self)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def mask_figure(
-    scene: Scene, maps: Tensor, mask: Tensor, classes: Sequence[str], name: str
+    scene: Scene, maps: Tensor, masks: Mapping[str, Tensor], classes: Sequence[str], name: str
 ) -> Figure:
-    """Return a figure of a scene's mask.
+    """Return a figure of a scene's masks.
 
     Args:
         scene: The picture at its own size.
         maps: (P,h,w), of the labels explained.
-        mask: (H,W) int64: 0, label l as l + 1, or ``UNCERTAIN``.
+        masks: By title (H,W) int64: 0, label l as l + 1, or ``UNCERTAIN``.
         classes: The names of the model's L labels.
         name: Above the figure.
     """
@@ -33,7 +33,7 @@ def mask_figure(
     return plot_pseudo_masks(
         [scene.image],
         [maps.cpu()],
-        {"mask": [mask]},
+        {title: [mask] for title, mask in masks.items()},
         [scene.label_map(UNCERTAIN)] if known else None,
         classes=classes,
         ignore_index=UNCERTAIN,

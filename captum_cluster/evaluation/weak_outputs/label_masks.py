@@ -20,6 +20,8 @@ from captum_cluster.evaluation.running.fingerprint import plain, state_digest
 from captum_cluster.functional.metrics.segmentation import confusion
 from captum_cluster.functional.metrics.sums import Sums
 from captum_cluster.weak import DenseCRF, Refinement, pseudo_masks
+from captum_cluster.weak.background_sweep import swept_masks
+from captum_cluster.weak.cases import cases
 from captum_cluster.weak.pseudo_masks import (
     Background,
     Step,
@@ -174,12 +176,8 @@ def label_mask(
     """
     if not len(targets):
         return torch.zeros(scene.size, dtype=torch.int64)
-    size = settings.size(scene.size)
-    # Only the labels explained, so that a thousand others take no memory.
     found = pseudo_masks(
-        [resized(scene.image, size)],
-        [maps],
-        torch.ones(1, len(targets), dtype=torch.bool),
+        *_inputs(scene, maps, settings),
         background=settings.background,
         power=settings.power,
         refine=settings.steps,
@@ -187,9 +185,58 @@ def label_mask(
         uncertain=settings.uncertain,
         ignore_index=UNCERTAIN,
     ).labels[0]
-    if found.shape != scene.size:
+    return _whole(found, scene.size, targets)
+
+
+def swept_label_masks(
+    scene: Scene,
+    maps: Tensor,
+    targets: Tensor,
+    settings: MaskSettings,
+    levels: Sequence[Background],
+    features: Tensor | FeaturesOf | None = None,
+) -> list[Tensor]:
+    """Return the mask (H,W) of a scene with each background in place of that of the settings.
+
+    Args:
+        scene: As in ``label_mask``, as are the others.
+        maps: (P,h,w).
+        targets: (P,).
+        settings: How, but for the background.
+        levels: The backgrounds.
+        features: For the refinements.
+
+    Example:
+        >>> maps = torch.tensor([[[0.0, 1.0, 4.0]]])
+        >>> scene = Scene(torch.zeros(3, 1, 3), torch.zeros(9, dtype=torch.bool))
+        >>> levels = [Background(0.1), Background(0.9)]
+        >>> swept_label_masks(scene, maps, torch.tensor([7]), MaskSettings(), levels)
+        [tensor([[0, 8, 8]]), tensor([[0, 0, 8]])]
+    """
+    if not len(targets):
+        return [torch.zeros(scene.size, dtype=torch.int64) for _ in levels]
+    given = [features] if isinstance(features, Tensor) else features
+    (case,) = cases(*_inputs(scene, maps, settings), given)
+    masks = swept_masks(case, levels, settings.steps)
+    return [_whole(found, scene.size, targets) for found in masks]
+
+
+def _inputs(
+    scene: Scene, maps: Tensor, settings: MaskSettings
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Return image, maps and present labels as ``pseudo_masks`` takes them.
+
+    Only the labels explained, so that a thousand others take no memory.
+    """
+    image = resized(scene.image, settings.size(scene.size))
+    return [image], [maps], torch.ones(1, len(maps), dtype=torch.bool)
+
+
+def _whole(found: Tensor, size: tuple[int, int], targets: Tensor) -> Tensor:
+    """Return a mask of the labels explained at the picture's size, with all labels' numbers."""
+    if found.shape != size:
         shown = found[None, None].float()
-        found = F.interpolate(shown, size=scene.size, mode="nearest-exact")[0, 0].long()
+        found = F.interpolate(shown, size=size, mode="nearest-exact")[0, 0].long()
     # UNCERTAIN, which is -1, takes the last of the numbers.
     numbers = torch.cat([torch.zeros(1).long(), targets.cpu() + 1, torch.tensor([UNCERTAIN])])
     return numbers[found.cpu()]

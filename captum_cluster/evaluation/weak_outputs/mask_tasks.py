@@ -60,6 +60,18 @@ class MaskRun(OutputRun):
     uncertain: float
 
 
+def mask_inputs(
+    explaining: Explaining, settings: MaskSettings, item: Item, maker: MapMaker
+) -> tuple[Tensor, Tensor | FeaturesOf | None]:
+    """Return the maps (P,h,w) of an image, and the features that its pixels are compared by."""
+    seen, walk = item.seen, settings.walk_features
+    features: Tensor | FeaturesOf | None = None if isinstance(walk, str) else walk
+    if not len(seen.targets):
+        return seen.image[0, :0], features
+    maps = explaining.maps(maker, seen)
+    return maps, explaining.features(maker, seen) if walk == "layer" else features
+
+
 class MaskTask(Task[MaskRun]):
     """Makes a mask of each image.
 
@@ -82,14 +94,8 @@ class MaskTask(Task[MaskRun]):
 
     def compute(self, item: Item, maker: MapMaker) -> tuple[Tensor, Tensor]:
         """Return the maps (P,h,w) and the mask (H,W) of an upright picture."""
-        seen, walk = item.seen, self.settings.walk_features
-        features: Tensor | FeaturesOf | None = None if isinstance(walk, str) else walk
-        maps = seen.image[0, :0]
-        if len(seen.targets):
-            maps = self.explaining.maps(maker, seen)
-            if walk == "layer":
-                features = self.explaining.features(maker, seen)
-        return maps, label_mask(item.scene, maps, seen.targets, self.settings, features)
+        maps, features = mask_inputs(self.explaining, self.settings, item, maker)
+        return maps, label_mask(item.scene, maps, item.seen.targets, self.settings, features)
 
     def keep(self, item: Item, made: Any) -> dict[str, Any]:
         """Write a mask, in the orientation of the stored picture."""
@@ -102,7 +108,7 @@ class MaskTask(Task[MaskRun]):
     def figure(self, item: Item, maps: Tensor | None, made: Any) -> Figure:
         """Return a figure of the picture, its map, the mask and the true one."""
         assert maps is not None
-        return mask_figure(item.scene, maps, made, self.explaining.classes, item.name)
+        return mask_figure(item.scene, maps, {"mask": made}, self.explaining.classes, item.name)
 
     def finish(self, done: Done) -> MaskRun:
         """Write what is of all masks together, and return what was made."""

@@ -204,12 +204,17 @@ class Done:
         """Number of images without a label to explain."""
         return sum(not record["targets"] for record in self.records)
 
-    def measured(self, compute: Callable[[Sums], Tensor]) -> float | None:
-        """Return what sums over all images with ground truth come to; None where there is none."""
+    def total(self) -> dict[str, Tensor]:
+        """Return the sums over all images with ground truth; empty where there is none."""
         total: dict[str, Tensor] = {}
         for record in self.records:
             for name, encoded in record.get("sums", {}).items():
                 value = decode_sum(encoded)
                 total[name] = total[name] + value if name in total else value
+        return total
+
+    def measured(self, compute: Callable[[Sums], Tensor]) -> float | None:
+        """Return what the sums come to; None where there is no ground truth."""
+        total = self.total()
         found = float(compute(total)) if total else math.nan
         return None if math.isnan(found) else found
