@@ -29,7 +29,7 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
         help="the background's score, from 0 to 1 (0.15 without --refine)",
     )
     group.add_argument(
-        "--power", type=float, help="of (1 - max) ** POWER, its score instead (4 with --refine)"
+        "--power", type=float, help="of (1 - max) ** POWER, its score instead (2 with --refine)"
     )
     group.add_argument(
         "--uncertain",

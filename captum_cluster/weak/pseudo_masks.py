@@ -40,7 +40,7 @@ REFINEMENTS = {"random-walk": RandomWalk, "crf": DenseCRF}
 Step: TypeAlias = str | Refinement
 """A refinement, or its name."""
 
-REFINED_POWER = 4.0
+REFINED_POWER = 2.0
 """The power of the background before refinements."""
 
 
@@ -103,7 +103,7 @@ def default_background(refine: Sequence[Step] | Step = ()) -> Background:
 
     Example:
         >>> default_background(), default_background("random-walk")
-        (Background(score=0.15, power=None), Background(score=None, power=4.0))
+        (Background(score=0.15, power=None), Background(score=None, power=2.0))
     """
     # Chosen on photographs of COCO (tests/benchmarks): a constant that is low enough for plain maps
     # lets refined ones flow over.
@@ -139,7 +139,7 @@ def pseudo_masks(
         background: The background's score, from 0 to 1; or
         power: alpha, above 0: the background scores ``(1 - max) ** alpha`` instead, where max is
             the highest score of a label. With neither: a score of 0.15 without refinements, a power
-            of 4 before them (AffinityNet's authors take 16 before a random walk).
+            of 2 before them (AffinityNet's authors take 16 before a random walk).
         refine: Names, "random-walk" or "crf", or objects with ``refine(image, scores, features)``
             such as ``RandomWalk(...)`` and ``DenseCRF(...)``, in order.
         features: For the refinements: N times (D,h',w') float, of a layer of the classifier for

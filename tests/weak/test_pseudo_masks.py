@@ -194,7 +194,7 @@ def test_the_steps_come_in_order_and_see_the_present_labels():
     (image, scores, seen), (_, after, _) = first.given[0], second.given[0]
     assert torch.equal(image, images[0])
     assert torch.equal(seen, features[0])
-    plain = pseudo_masks(images, maps, present, power=4, scores=True).scores[0]
+    plain = pseudo_masks(images, maps, present, power=2, scores=True).scores[0]
     assert torch.equal(scores, plain[[0, 2, 4]])
     assert torch.equal(after[0], scores[0] + 0.5)
     assert torch.equal(result.labels, torch.full((1, *SIZE), 4))
@@ -464,7 +464,7 @@ def test_a_background_is_a_score_or_a_power():
     with pytest.raises(ValueError, match="^Expected the background to be either .* got neither.$"):
         Background()
     assert default_background() == Background(0.15)
-    assert default_background(["crf"]) == Background(power=4.0)
+    assert default_background(["crf"]) == Background(power=2.0)
 
 
 def test_the_background_of_no_label():

@@ -38,7 +38,7 @@ class MasksConfig(OutputConfig):
 
     Attributes:
         background: The background's score (0.15 without ``refine``), or
-        power: the power by which it scores what the labels leave over (4 with ``refine``).
+        power: the power by which it scores what the labels leave over (2 with ``refine``).
         uncertain: The second of either.
         refine: "random-walk" and "crf", in order.
         stride: Of the random walk, in pixels. None: 8, for small images less; see ``RandomWalk``.

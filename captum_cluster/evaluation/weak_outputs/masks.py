@@ -75,7 +75,7 @@ def make_masks(
             for pictures, "truth" for a dataset.
         background: The background's score, from 0 to 1; or
         power: of ``(1 - max) ** power``, its score instead. With neither: a score of 0.15 without
-            ``refine``, a power of 4 with it; see ``captum_cluster.weak.pseudo_masks``.
+            ``refine``, a power of 2 with it; see ``captum_cluster.weak.pseudo_masks``.
         uncertain: A second background, or with ``power`` a second power: pixels whose label is not
             the same with both become uncertain.
         refine: "random-walk" or "crf", several of them, or objects with a method ``refine``.
