@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from captum_cluster.evaluation import MaskRun, ProposalRun, SweepRun
 
 _SHOWN = 3
+# What is given on the command line instead of what a file holds that cannot stand beside it.
+_INSTEAD = {
+    "sweep": ("background", "power", "uncertain", "format"),
+    **dict.fromkeys(("background", "power", "uncertain", "format"), ("sweep",)),
+}
 
 
 def add_masks(parser: argparse.ArgumentParser) -> None:
@@ -224,7 +229,10 @@ def _given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
     if "scales" in given:
         given["scales"] = numbers("scales", given["scales"])
     if options.config is not None:
-        given = {**config.load(options.config).to_dict(), **given}
+        loaded = config.load(options.config).to_dict()
+        for name in {other for one in given for other in _INSTEAD.get(one, ())}:
+            loaded.pop(name, None)
+        given = {**loaded, **given}
     return given
 
 

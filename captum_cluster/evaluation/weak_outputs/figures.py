@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_cluster.data import Scene
-from captum_cluster.evaluation.weak_outputs.label_masks import UNCERTAIN
+from captum_cluster.evaluation.weak_outputs.label_masks import UNCERTAIN, has_truth
 from captum_cluster.visualization import plot_proposals, plot_pseudo_masks
 from captum_cluster.weak import Proposal
 
@@ -29,7 +29,7 @@ def mask_figure(
         classes: The names of the model's L labels.
         name: Above the figure.
     """
-    known = scene.masks is not None and len(scene.labels) == len(classes)
+    known = has_truth(scene, len(classes))
     return plot_pseudo_masks(
         [scene.image],
         [maps.cpu()],

@@ -242,13 +242,18 @@ def _whole(found: Tensor, size: tuple[int, int], targets: Tensor) -> Tensor:
     return numbers[found.cpu()]
 
 
+def has_truth(scene: Scene, n_labels: int) -> bool:
+    """Return whether the true masks of a model's labels are known."""
+    return scene.masks is not None and len(scene.labels) == n_labels
+
+
 def mask_sums(scene: Scene, mask: Tensor, n_labels: int) -> Sums | None:
     """Return the counts of a mask's classes (L+1,); None where the true pixels are not known.
 
     Pixels that the truth ignores count nowhere. An uncertain pixel of the mask is missed by its
     true class, and predicted as none: to abstain is no way to a better number.
     """
-    if scene.masks is None or len(scene.labels) != n_labels:
+    if not has_truth(scene, n_labels):
         return None
     truth = scene.label_map(UNCERTAIN)
     # A class of their own, which is then left out.

@@ -19,6 +19,7 @@ from captum_cluster.evaluation.weak_outputs.explaining import Explaining
 from captum_cluster.evaluation.weak_outputs.figures import mask_figure
 from captum_cluster.evaluation.weak_outputs.label_masks import (
     MaskSettings,
+    has_truth,
     mask_sums,
     swept_label_masks,
 )
@@ -72,7 +73,7 @@ class Levels:
             values = tuple(float(one) for one in numbers.split(",")) if given else TRIED[kind]
         except ValueError:
             raise ValueError(expected("sweep", what, repr(text))) from None
-        found = cls(kind, values)
+        found = cls(kind, tuple(dict.fromkeys(values)))
         found.backgrounds()
         return found
 
@@ -142,8 +143,10 @@ class SweepTask(Task[SweepRun]):
         return {**others, "sweep": {self.levels.kind: list(self.levels.values)}}
 
     def compute(self, item: Item, maker: MapMaker) -> tuple[Tensor, list[Tensor]]:
-        """Return the maps (P,h,w) and the mask (H,W) with each background."""
+        """Return the maps (P,h,w) and the mask (H,W) with each background; none without a truth."""
         maps, features = mask_inputs(self.explaining, self.settings, item, maker)
+        if not has_truth(item.scene, len(self.explaining.classes)):
+            return maps, []
         levels = self.levels.backgrounds()
         targets = item.seen.targets
         return maps, swept_label_masks(item.scene, maps, targets, self.settings, levels, features)
@@ -161,8 +164,8 @@ class SweepTask(Task[SweepRun]):
     def figure(self, item: Item, maps: Tensor | None, made: Any) -> Figure:
         """Return a figure of the picture, its map, masks, and the true one."""
         assert maps is not None
-        step = -(-len(made) // _DRAWN)
-        named = zip(self.levels.values, made, strict=True)
+        step = max(1, -(-len(made) // _DRAWN))
+        named = zip(self.levels.values, made, strict=False)  # without a truth there are none
         masks = {f"{self.levels.kind} {value:g}": mask for value, mask in list(named)[::step]}
         return mask_figure(item.scene, maps, masks, self.explaining.classes, item.name)
 
@@ -177,7 +180,10 @@ class SweepTask(Task[SweepRun]):
         found = tuple(mean_iou_compute(total).tolist()) if total else (math.nan,)
         if math.isnan(found[0]):
             what = "to have true masks of the model's labels"
-            raise ValueError(expected("the images of a sweep", what, "none that has"))
+            got = "none that has"
+            if done.failed:
+                got += f"; {len(done.failed)} failed, the first: {done.failed[0]}"
+            raise ValueError(expected("the images of a sweep", what, got))
         run = SweepRun(
             self.directory,
             self.directory / SWEEP,

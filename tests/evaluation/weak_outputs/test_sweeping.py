@@ -88,12 +88,43 @@ def test_images_without_true_masks_do_not_count(tmp_path):
         sweep(tmp_path / "none", "power=4", [bare])
 
 
+def test_without_true_masks_nothing_is_refined(tmp_path, monkeypatch):
+    refined = []
+    original = sweeping.swept_label_masks
+    monkeypatch.setattr(
+        sweeping,
+        "swept_label_masks",
+        lambda scene, *rest: refined.append(scene.name) or original(scene, *rest),
+    )
+    bare = scene("bare", [1], 4)
+    bare = Scene(bare.image, bare.labels, name="bare")
+    sweep(tmp_path, "power=4", [bare, scene("a", [0])], figures=2)
+    assert refined == ["a"]
+    assert sorted(files(tmp_path / "figures")) == ["a.png", "bare.png"]
+
+
+def test_without_a_result_the_first_failure_is_told(tmp_path):
+    class Broken:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, position):
+            raise OSError(f"no picture {position}")
+
+    with pytest.raises(ValueError, match="none that has; 2 failed, the first: .*no picture 0"):
+        sweep(tmp_path, "power=4", Broken())
+
+
 def test_images_of_which_nothing_is_known(tmp_path):
     one = scene("a", [0])
     ignored = torch.ones(one.size, dtype=torch.bool)
     hidden = Scene(one.image, one.labels, one.masks, ignore=ignored, name="a")
     with pytest.raises(ValueError, match="the images of a sweep to have true masks"):
         sweep(tmp_path, "background", [hidden])
+
+
+def test_a_number_counts_once():
+    assert Levels.read("power=2,4,2.0").values == (2.0, 4.0)
 
 
 def test_usual_numbers():
@@ -134,6 +165,20 @@ def test_from_a_shell(tmp_path, capsys, models):
     assert config.run(out, progress=False).mean_ious == pytest.approx(
         json.loads((out / "sweep.json").read_text())["mean_iou"]
     )
+
+
+def test_the_command_line_counts_more_than_a_file(tmp_path, capsys, models):
+    arguments = ["--model", "digit-net", "--data", "digit-scenes:2", "--layer", "relu2"]
+    first, swept, last = (str(tmp_path / name) for name in ("first", "swept", "last"))
+    assert main(["masks", *arguments, "--output", first, "--power", "3"]) == 0
+    given = ["--config", f"{first}/config.yaml", "--output", swept, "--sweep", "power=2"]
+    assert main(["masks", *given]) == 0
+    given = ["--config", f"{swept}/config.yaml", "--output", last, "--power", "2"]
+    assert main(["masks", *given]) == 0
+    config = MasksConfig.load(f"{last}/config.yaml")
+    assert (config.sweep, config.power) == (None, 2.0)
+    iou = json.loads((tmp_path / "swept" / "sweep.json").read_text())["mean_iou"][0]
+    assert f"{100 * iou:.1f} %" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_sweep_that_was_broken_off_goes_on(tmp_path, monkeypatch):
