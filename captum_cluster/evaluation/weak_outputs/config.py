@@ -14,12 +14,7 @@ from captum_cluster.evaluation.weak_outputs.label_masks import WALK_FEATURES, Ma
 from captum_cluster.evaluation.weak_outputs.mask_tasks import FORMATS, TASKS, MaskRun
 from captum_cluster.evaluation.weak_outputs.output_config import OutputConfig
 from captum_cluster.evaluation.weak_outputs.proposals import BoxTask, ProposalRun
-from captum_cluster.evaluation.weak_outputs.sweeping import (
-    Levels,
-    SweepRun,
-    SweepTask,
-    checked_sweep,
-)
+from captum_cluster.evaluation.weak_outputs.sweeping import Levels, SweepRun, SweepTask
 from captum_cluster.weak.pseudo_masks import REFINEMENTS, Step
 
 _OF_STEPS = {
@@ -89,12 +84,17 @@ layer=0.5)]
 
     def levels(self) -> Levels | None:
         """Return the backgrounds that a sweep tries; None without one."""
-        if self.sweep is not None and self.paths:
+        if self.sweep is None:
+            return None
+        if self.paths:
             what = "given as data with true masks (data='voc:DIR', ...)"
             raise ValueError(expected("the images of a sweep", what, "paths"))
-        form = None if self.format == FORMATS[0] else self.format
-        given = {"background": self.background, "power": self.power, "uncertain": self.uncertain}
-        return checked_sweep(self.sweep, **given, format=form)
+        for name in ("background", "power", "uncertain", "format"):
+            value = getattr(self, name)
+            if value not in (None, FORMATS[0]):
+                what = "left out with a sweep of backgrounds"
+                raise ValueError(expected(name, what, repr(value)))
+        return Levels.read(self.sweep)
 
     def steps(self) -> list[Step]:
         """Return the refinements."""

@@ -247,16 +247,20 @@ def has_truth(scene: Scene, n_labels: int) -> bool:
     return scene.masks is not None and len(scene.labels) == n_labels
 
 
-def mask_sums(scene: Scene, mask: Tensor, n_labels: int) -> Sums | None:
-    """Return the counts of a mask's classes (L+1,); None where the true pixels are not known.
+def mask_sums(scene: Scene, masks: Sequence[Tensor], n_labels: int) -> list[Sums]:
+    """Return the counts of each mask's classes (L+1,); none where the true pixels are not known.
 
     Pixels that the truth ignores count nowhere. An uncertain pixel of the mask is missed by its
     true class, and predicted as none: to abstain is no way to a better number.
     """
     if not has_truth(scene, n_labels):
-        return None
+        return []
     truth = scene.label_map(UNCERTAIN)
-    # A class of their own, which is then left out.
-    found = mask.masked_fill(mask == UNCERTAIN, n_labels + 1)
-    counts = confusion(found, truth, truth != UNCERTAIN, n_labels + 2)
-    return {name: count[:-1] for name, count in counts.items()}
+    known = truth != UNCERTAIN
+    counts: list[Sums] = []
+    for mask in masks:
+        # A class of their own, which is then left out.
+        found = mask.masked_fill(mask == UNCERTAIN, n_labels + 1)
+        each = confusion(found, truth, known, n_labels + 2)
+        counts.append({name: count[:-1] for name, count in each.items()})
+    return counts

@@ -99,11 +99,11 @@ class MaskTask(Task[MaskRun]):
 
     def keep(self, item: Item, made: Any) -> dict[str, Any]:
         """Write a mask, in the orientation of the stored picture."""
-        sums = mask_sums(item.scene, made, len(self.explaining.classes))
+        counts = mask_sums(item.scene, [made], len(self.explaining.classes))
         stored = made if item.picture is None else item.picture.turn().pixels(made)
         uncertain = [int((made == UNCERTAIN).sum()), made.numel()]
         found = {**self.write(item, stored), "uncertain": uncertain}
-        return found if sums is None else {**found, "sums": encode_sums(sums)}
+        return {**found, "sums": encode_sums(counts[0])} if counts else found
 
     def figure(self, item: Item, maps: Tensor | None, made: Any) -> Figure:
         """Return a figure of the picture, its map, the mask and the true one."""

@@ -153,18 +153,16 @@ class SweepTask(Task[SweepRun]):
 
     def keep(self, item: Item, made: Any) -> dict[str, Any]:
         """Return the counts with all backgrounds, one after the other."""
-        n_labels = len(self.explaining.classes)
-        each = [mask_sums(item.scene, mask, n_labels) for mask in made]
-        counted = [sums for sums in each if sums is not None]
-        if not counted:
+        counts = mask_sums(item.scene, made, len(self.explaining.classes))
+        if not counts:
             return {}
-        joined = {key: torch.cat([sums[key] for sums in counted]) for key in counted[0]}
+        joined = {key: torch.cat([sums[key] for sums in counts]) for key in counts[0]}
         return {"sums": encode_sums(joined)}
 
     def figure(self, item: Item, maps: Tensor | None, made: Any) -> Figure:
         """Return a figure of the picture, its map, masks, and the true one."""
         assert maps is not None
-        step = max(1, -(-len(made) // _DRAWN))
+        step = -(-len(self.levels.values) // _DRAWN)
         named = zip(self.levels.values, made, strict=False)  # without a truth there are none
         masks = {f"{self.levels.kind} {value:g}": mask for value, mask in list(named)[::step]}
         return mask_figure(item.scene, maps, masks, self.explaining.classes, item.name)
@@ -210,18 +208,3 @@ def _write(run: SweepRun) -> None:
     }
     with staged(run.directory) as stage:
         (stage / SWEEP).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def checked_sweep(text: str | None, **excluded: Any) -> Levels | None:
-    """Return the backgrounds that a sweep tries; None without one.
-
-    Raises:
-        TypeError: As ``Levels.read``.
-        ValueError: The same, or something is given that a sweep excludes.
-    """
-    if text is None:
-        return None
-    for name, value in excluded.items():
-        if value is not None:
-            raise ValueError(expected(name, "left out with a sweep of backgrounds", repr(value)))
-    return Levels.read(text)

@@ -105,16 +105,16 @@ def test_true_pixels_that_are_ignored_or_not_known():
     one = scene("a", [1])
     mask = torch.zeros(one.size, dtype=torch.int64)
     mask[0] = UNCERTAIN
-    sums = mask_sums(one, mask, 5)
+    (sums,) = mask_sums(one, [mask], 5)
     assert (int(sums["true"].sum()), int(sums["predicted"].sum())) == (20 * 30, 19 * 30)
     assert sums["true"].tolist() == [16 * 30, 0, 4 * 30, 0, 0, 0]
     assert sums["intersection"].tolist() == [15 * 30, 0, 0, 0, 0, 0]
     ignored = torch.zeros(one.size, dtype=torch.bool)
     ignored[:2] = True
-    known = mask_sums(dataclasses.replace(one, ignore=ignored), mask, 5)
+    (known,) = mask_sums(dataclasses.replace(one, ignore=ignored), [mask], 5)
     assert (int(known["true"].sum()), int(known["predicted"].sum())) == (18 * 30, 18 * 30)
-    assert mask_sums(one, mask, 4) is None
-    assert mask_sums(type(one)(one.image, one.labels), mask, 5) is None
+    assert mask_sums(one, [mask], 4) == []
+    assert mask_sums(type(one)(one.image, one.labels), [mask], 5) == []
 
 
 def test_a_directory_without_masks(tmp_path):
