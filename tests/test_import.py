@@ -398,6 +398,7 @@ PUBLIC = {
         "option_parameters",
         "rise",
         "score_cam",
+        "session_of",
         "split_networks",
         "sub_category_cam",
         "sub_category_weight",

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_flag, describe, expected
 from captum_cluster._types import CamResult, Target
+from captum_cluster.functional.attribution.layout import FastLayout, Forward, fast_layout
 from captum_cluster.functional.attribution.targets import (
     TargetSelector,
     select_each,
@@ -37,7 +38,6 @@ from captum_cluster.methods import (
 
 Inputs = Tensor | tuple[Tensor, ...]
 Maps = Tensor | tuple[Tensor, ...]
-Forward = Callable[[tuple[Tensor, ...], Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Call:
         forward_of: ``forward`` of another model, which is given the same additional arguments.
     """
 
-    forward: Forward
+    forward: FastLayout
     inputs: tuple[Tensor, ...]
     select: TargetSelector
     of_input: bool
-    forward_of: Callable[[Callable[..., Tensor]], Forward]
+    forward_of: Callable[[Callable[..., Tensor]], FastLayout]
 
     @property
     def images(self) -> int:
@@ -267,7 +267,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         forward_of = functools.partial(_forward, images, additional_forward_args)
         call = Call(
             forward_of(self.forward_func),
-            tuple(tensor.detach() for tensor in batch),
+            tuple(fast_layout(tensor.detach()) for tensor in batch),
             select(images=images),
             check_flag("attribute_to_layer_input", of_input),
             forward_of,
@@ -314,7 +314,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         return [feature_maps(found, call.images, self.reshape_transform)]
 
 
-def _forward(images: int, additional_forward_args: Any, model: Callable[..., Tensor]) -> Forward:
+def _forward(images: int, additional_forward_args: Any, model: Callable[..., Tensor]) -> FastLayout:
     """Return a model as a function of inputs and of the images they belong to."""
     extra = _format_additional_forward_args(additional_forward_args) or ()
 
@@ -328,7 +328,7 @@ def _forward(images: int, additional_forward_args: Any, model: Callable[..., Ten
         output = _run_forward(model, batch, None, chosen or None)
         return check_outputs(output, len(rows))
 
-    return forward
+    return FastLayout(forward)
 
 
 def _in_graph(tensor: Tensor, gradients: bool) -> Tensor:

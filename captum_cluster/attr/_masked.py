@@ -11,7 +11,7 @@ from captum_cluster._checks import check_flag, check_integer
 from captum_cluster._types import CamResult
 from captum_cluster.attr._base import Call, LayerCam, Observed
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
-from captum_cluster.methods import check_baselines
+from captum_cluster.methods import check_baselines, session_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class LayerMaskedCam(LayerCam):
             check_baselines(passed.baselines, call.inputs),
             passed.perturbations_per_eval and passed.perturbations_per_eval * call.images,
             passed.show_progress,
+            session_of(self.forward_func, call.forward, call.inputs),
         )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import TargetError, check_flag, describe, expected
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
 from captum_cluster.hooks import Capture, capture, check_layer, modes_kept, untouched
 from captum_cluster.methods import (
     Algorithm,
@@ -50,6 +51,7 @@ class ScopedActivations:
         self.layers = list(layers)
         self.reshape_transform = reshape_transform
         self.with_gradients = with_gradients
+        self.forward = FastLayout(self._forward)
         self.activations: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self.clear()
@@ -60,13 +62,18 @@ class ScopedActivations:
         with torch.no_grad(), untouched(self.model), captures as captured:
             # What was made in inference mode takes no part in a graph, its copy does.
             copied = inputs.clone() if self.with_gradients and inputs.is_inference() else inputs
-            self.outputs = check_outputs(self.model(copied), len(inputs))
+            self.forward = FastLayout(self._forward)
+            self.outputs = self.forward((copied,), torch.arange(len(inputs)))
         self.captured = captured
         self.activations = [
             feature_maps(self._found(captured, number), len(inputs), self.reshape_transform)
             for number in range(len(self.layers))
         ]
         return self.outputs
+
+    def _forward(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+        """Return the model's outputs (P,...) for images (P,c,H,W)."""
+        return check_outputs(self.model(inputs[0]), len(rows))
 
     def _found(self, captured: Capture, number: int) -> Any:
         """Return what a layer gave, of which the transform, if any, makes maps."""
@@ -191,7 +198,7 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         if check_flag("eigen_smooth", eigen_smooth) and not self.algorithm.linear:
             what = f"False for {self.algorithm.id}, whose map is no sum of weighted feature maps"
             raise ValueError(expected("eigen_smooth", what, "True"))
-        images = input_tensor.detach().to(self.device)
+        images = fast_layout(input_tensor.detach().to(self.device))
         try:
             # No gradient can be taken of what is computed in inference mode.
             with torch.inference_mode(False), untouched(self.model):

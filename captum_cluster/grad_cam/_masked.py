@@ -13,7 +13,7 @@ from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
 from captum_cluster.functional.attribution.targets import select_each
 from captum_cluster.grad_cam._base import ScopedCAM
-from captum_cluster.methods import check_baselines, check_outputs
+from captum_cluster.methods import check_baselines, session_of
 
 
 class MaskedCAM(ScopedCAM):
@@ -60,13 +60,14 @@ class MaskedCAM(ScopedCAM):
         """Return what scores masks, with the targets checked against the unmasked outputs."""
         rows = self.batch_size
         scorer = MaskedScorer(
-            lambda inputs, rows: check_outputs(self.model(inputs[0]), len(rows)),
+            self.activations_and_grads.forward,
             (images,),
             select_each(targets, images=len(images)),
             self.config.reads,
             check_baselines(self.baselines, (images,)),
             None if rows is None else check_integer("batch_size", rows, 1),
             self.show_progress,
+            session_of(self.model, self.activations_and_grads.forward, (images,)),
         )
         outputs = self.activations_and_grads.outputs.detach()
         # Before the masked passes are made: do the targets fit what the model gives?

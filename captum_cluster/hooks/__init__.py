@@ -13,6 +13,7 @@ from captum_cluster.hooks.keeping import (
     structure_kept,
     untouched,
 )
+from captum_cluster.hooks.layout import weights_channels_last
 from captum_cluster.hooks.observing import (
     ForwardCount,
     count_forwards,
@@ -33,4 +34,5 @@ __all__ = [
     "structure_kept",
     "trace_shapes",
     "untouched",
+    "weights_channels_last",
 ]

@@ -102,10 +102,10 @@ def capture(
     """Capture what some layers give in the forward passes made inside the context.
 
     The activations are copies, so an in-place operation behind the layer (a ReLU) does not
-    change them. With ``gradients`` the passes are made with autograd on, the rest of the network
-    works on a copy (so that operation does not break the graph either), and frozen parameters
-    are no hindrance: where nothing before the layer needs a gradient the graph starts at it.
-    Passes that other threads make with the same model are not captured.
+    change them. With ``gradients`` autograd is on from the first of the layers, so that the graph
+    starts there; the rest of the network works on a copy (so that operation does not break the
+    graph either), and frozen parameters are no hindrance. Passes
+    that other threads make with the same model are not captured.
 
     Args:
         layers: Modules of the model.
@@ -130,7 +130,8 @@ def capture(
             stack.callback(handle.remove)
         if gradients:
             stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.enable_grad())
+            # Also puts back what the hooks switch on.
+            stack.enter_context(torch.no_grad())
         yield captured
 
 
@@ -143,6 +144,8 @@ def _capture_hook(captured: Capture, number: int) -> Callable[[Any], Any]:
         captured.outputs[number] = _copied(value)
         if not captured.gradients:
             return None
+        # Nothing before the first of the layers needs a graph.
+        torch.set_grad_enabled(True)
         kept = [_in_graph(part) for part in _parts(value)]
         captured.nodes[number] = tuple(part for part in kept if isinstance(part, Tensor))
         if not kept:

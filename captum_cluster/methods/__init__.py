@@ -60,6 +60,7 @@ from captum_cluster.methods.networks import (
     networks_of,
     split_networks,
 )
+from captum_cluster.methods.passes import session_of
 from captum_cluster.methods.rise import RISE, RiseConfig, rise
 from captum_cluster.methods.score_cam import SCORE_CAM, ScoreCamConfig, score_cam
 from captum_cluster.methods.sub_category_cam import (
@@ -124,6 +125,7 @@ __all__ = [
     "option_parameters",
     "rise",
     "score_cam",
+    "session_of",
     "split_networks",
     "sub_category_cam",
     "sub_category_weight",

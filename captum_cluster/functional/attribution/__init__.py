@@ -21,6 +21,7 @@ from captum_cluster.functional.attribution.labels import (
     present_labels,
     warn_of_probabilities,
 )
+from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
 from captum_cluster.functional.attribution.levels import fuse_levels, rest_labels, rest_maps
 from captum_cluster.functional.attribution.masks import (
     GridMasks,
@@ -56,6 +57,7 @@ from captum_cluster.functional.attribution.weights import (
 )
 
 __all__ = [
+    "FastLayout",
     "GridMasks",
     "JoinedMasks",
     "MapMasks",
@@ -74,6 +76,7 @@ __all__ = [
     "contrast_coefficients",
     "decomposed_contrast",
     "dispersion_separation",
+    "fast_layout",
     "fuse",
     "fuse_levels",
     "kmeans_labels",

@@ -52,7 +52,13 @@ def unit_masks(maps: Tensor, size: Sequence[int], *, align_corners: bool = False
         tensor(0.)
     """
     raised = maps - maps.amin(dim=(-2, -1), keepdim=True)
-    return minmax(upsample(raised, size, align_corners=align_corners))
+    large = upsample(raised, size, align_corners=align_corners)
+    if large.requires_grad:
+        return minmax(large)
+    # The same in place, as masks are as large as images.
+    large -= large.amin(dim=(-2, -1), keepdim=True)
+    spread = large.amax(dim=(-2, -1), keepdim=True)
+    return large.div_(torch.where(spread > 0, spread, torch.ones_like(spread)))
 
 
 def saliency(maps: Tensor, size: Sequence[int]) -> Tensor:

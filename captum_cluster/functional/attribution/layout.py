@@ -1,0 +1,94 @@
+"""The memory layout in which a model runs fastest, without altering the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Forward = Callable[[tuple[Tensor, ...], Tensor], Tensor]
+
+# What torch and extensions say of a tensor that is not laid out as they need it.
+_OF_LAYOUT = re.compile(r"\b(view|contiguous|strides?|memory.format)\b", re.IGNORECASE)
+
+
+def is_faster_channels_last(images: Tensor) -> bool:
+    """Return whether a convolutional network runs faster on these inputs channels-last.
+
+    Images of several channels on the CPU, in the precisions that its convolution library takes.
+
+    Example:
+        >>> is_faster_channels_last(torch.zeros(1, 3, 8, 8))
+        True
+        >>> is_faster_channels_last(torch.zeros(1, 3, 8, 8, dtype=torch.float64))
+        False
+    """
+    return (
+        images.ndim == 4
+        and images.shape[1] > 1
+        and images.device.type == "cpu"
+        and images.dtype in (torch.float32, torch.bfloat16)
+    )
+
+
+def fast_layout(tensor: Tensor) -> Tensor:
+    """Return images channels-last where that is faster, and any other tensor as it is."""
+    if is_faster_channels_last(tensor):
+        return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor
+
+
+def layout_of(images: Tensor) -> torch.memory_format:
+    """Return whether images (N,c,H,W) lie channels-last in memory, and not in the default layout.
+
+    Example:
+        >>> layout_of(torch.zeros(1, 3, 8, 8))
+        torch.contiguous_format
+    """
+    last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
+
+
+@dataclass
+class FastLayout:
+    """A model that is given its images channels-last, where that is faster.
+
+    Convolutions take over the layout of their input, so the weights stay as they are. A model that
+    cannot (it reshapes maps by ``view``) is run in the default layout from then on.
+
+    Attributes:
+        forward: ``forward(inputs, rows)`` gives the outputs (P,...) for a tuple of inputs whose
+            rows belong to the images ``rows``.
+        channels_last: Whether images are still given channels-last.
+
+    Example:
+        >>> model = lambda inputs, rows: inputs[0].mean(dim=(2, 3))
+        >>> FastLayout(model)((torch.ones(2, 3, 4, 4),), torch.arange(2)).shape
+        torch.Size([2, 3])
+    """
+
+    forward: Forward
+    channels_last: bool = True
+
+    def __call__(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+        """Return the model's outputs (P,...)."""
+        if not self.channels_last:
+            return self._by_default(inputs, rows)
+        moved = tuple(fast_layout(tensor) for tensor in inputs)
+        try:
+            return self.forward(moved, rows)
+        except RuntimeError as error:
+            if not _OF_LAYOUT.search(str(error)):
+                raise
+            self.channels_last = False
+        return self._by_default(inputs, rows)
+
+    def moves(self, inputs: Sequence[Tensor]) -> bool:
+        """Return whether the model is given any of these inputs channels-last."""
+        return self.channels_last and any(is_faster_channels_last(tensor) for tensor in inputs)
+
+    def _by_default(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+        return self.forward(tuple(tensor.contiguous() for tensor in inputs), rows)
