@@ -65,7 +65,9 @@ def map_statistics(maps: Tensor, gradients: Tensor, *, standardize: bool = False
         # Rounding must not give a flat map a deviation, which standardizing would blow up.
         constant = flat.amax(dim=1) == flat.amin(dim=1)
         parts.append(torch.where(constant, flat[:, 0], flat.mean(dim=1)))
-        parts.append(torch.where(constant, 0.0, flat.std(dim=1, correction=0)))
+        centred = flat - flat.mean(dim=1, keepdim=True)
+        deviation = torch.linalg.vector_norm(centred, dim=1) / flat.shape[1] ** 0.5
+        parts.append(torch.where(constant, 0.0, deviation))
     points = torch.stack(parts, dim=1)
     if standardize:
         spread = points.std(dim=0, correction=0)
@@ -206,18 +208,23 @@ def _cuts(points: Array, sizes: set[int]) -> dict[int, IntArray]:
     from scipy.spatial.distance import pdist
 
     count = len(points)
-    labels = np.arange(count)
-    cuts = {count: labels.copy()} if count in sizes else {}
     if count == 1:
-        return cuts
+        return {1: np.arange(1)} if 1 in sizes else {}
     # SciPy would take four equal points for a matrix of distances, hence pdist.
     merges = linkage(pdist(points), "ward")[:, :2].astype(np.intp)
-    for step, (first, second) in enumerate(merges):
-        labels[(labels == first) | (labels == second)] = count + step
-        left = count - step - 1
-        if left in sizes:
-            cuts[left] = labels.copy()
-    return cuts
+    return {size: _roots(merges, count, size) for size in sizes}
+
+
+def _roots(merges: IntArray, count: int, size: int) -> IntArray:
+    """Return of each point (C,) the node under which it lies when ``size`` clusters are left."""
+    steps = count - size
+    roots = np.arange(count + steps)
+    roots[merges[:steps]] = np.arange(count, count + steps)[:, None]
+    while True:  # each round doubles the way up, so there are few
+        above = roots[roots]
+        if np.array_equal(above, roots):
+            return roots[:count]
+        roots = above
 
 
 def _by_first_member(labels: IntArray) -> npt.NDArray[np.int64]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -90,11 +91,22 @@ def quantile_denoise(maps: Tensor, quantile: float) -> Tensor:
     References:
         Ha and Youn, "Collection-CAM", equation 21 (theta is read as a quantile).
     """
-    check_number("quantile", quantile, 0.0, 1.0)
+    threshold = _quantile(maps.flatten(-2), check_number("quantile", quantile, 0.0, 1.0))
+    return torch.where(maps > threshold[..., None, None], maps, torch.zeros_like(maps))
+
+
+def _quantile(values: Tensor, quantile: float) -> Tensor:
+    """Return ``torch.quantile`` of each row (...,n): (...,), of the rows' dtype."""
     # torch.quantile takes no half precision; the threshold itself loses nothing by a cast back.
-    flat = maps.flatten(-2).to(torch.promote_types(maps.dtype, torch.float32))
-    threshold = torch.quantile(flat, quantile, dim=-1)[..., None, None]
-    return torch.where(maps > threshold.to(maps.dtype), maps, torch.zeros_like(maps))
+    wide = values.detach().to(torch.promote_types(values.dtype, torch.float32))
+    if values.device.type != "cpu":
+        return torch.quantile(wide, quantile, dim=-1).to(values.dtype)
+    # NumPy sorts whole rows several times faster than torch finds one rank.
+    ordered = torch.from_numpy(np.sort(wide.numpy(), axis=-1))
+    rank = torch.tensor(quantile, dtype=wide.dtype) * (wide.shape[-1] - 1)
+    low = int(rank)
+    high = min(low + 1, wide.shape[-1] - 1)
+    return torch.lerp(ordered[..., low], ordered[..., high], rank - low).to(values.dtype)
 
 
 @dataclass(frozen=True)
@@ -155,10 +167,13 @@ class MapMasks:
         """Return the masks (P,1,H,W) of the pairs (image, mask)."""
         chosen = self.maps[images.to(self.maps.device), masks.to(self.maps.device)]
         if self.denoise_quantile is not None:
-            large = upsample(chosen, size, align_corners=self.align_corners).relu()
-            noiseless = minmax(quantile_denoise(large, self.denoise_quantile))
+            large = upsample(chosen, size, align_corners=self.align_corners).relu_()
+            noiseless = quantile_denoise(large, self.denoise_quantile)
+            # The values at the quantile and below are 0, so that min-max divides by the maximum.
             # Rounding in the interpolation of a flat map would be blown up to a full mask.
-            return (noiseless * ~self._flat(chosen)[:, None, None])[:, None]
+            largest = noiseless.amax(dim=(-2, -1))
+            scale = torch.where(self._flat(chosen) | (largest == 0), torch.inf, largest)
+            return noiseless.div_(scale[:, None, None])[:, None]
         resize = unit_masks if self.normalize else upsample
         return resize(chosen[:, None], size, align_corners=self.align_corners)
 
