@@ -83,9 +83,19 @@ class Observed:
 
     def gradients(self, value: Callable[[Tensor], Tensor], layer: int) -> list[Tensor]:
         """Return the gradient of the sum of ``value(outputs)`` at a layer's maps (N,C,h,w)."""
+        return self.gradients_of_all(value, [layer])[0]
+
+    def gradients_of_all(
+        self, value: Callable[[Tensor], Tensor], layers: Sequence[int]
+    ) -> list[list[Tensor]]:
+        """Return the gradients at the maps of several layers, from one backward pass."""
         with torch.enable_grad():
             values = value(self.outputs)
-        found = self.captured.gradients_of(values, layer, retain_graph=True)
+        found = self.captured.gradients_of_all(values, layers, retain_graph=True)
+        return [self._at_maps(one, layer) for one, layer in zip(found, layers, strict=True)]
+
+    def _at_maps(self, found: Sequence[Tensor], layer: int) -> list[Tensor]:
+        """Return gradients at what a layer gave as gradients at its maps."""
         maps = self.maps[layer]
         if self.transform is None:
             return [part.to(own) for part, own in zip(found, maps, strict=True)]

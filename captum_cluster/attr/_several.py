@@ -70,20 +70,17 @@ def layers_with_gradients(
         LayerError: The layers give different numbers of tensors.
     """
     tensors_each(observed)
-    return [_with_gradients(observed, number, select) for number in range(len(observed.maps))]
-
-
-def _with_gradients(
-    observed: Observed, layer: int, select: TargetSelector
-) -> list[MapsAndGradients]:
-    """Return the maps and the gradients of all targets for each tensor of a layer."""
-    columns = [
-        observed.gradients(functools.partial(_values, select, target), layer)
+    layers = range(len(observed.maps))
+    of_targets = [
+        observed.gradients_of_all(functools.partial(_values, select, target), layers)
         for target in range(select.count)
     ]
     return [
-        MapsAndGradients(maps, torch.stack(gradients, dim=1))
-        for maps, *gradients in zip(observed.maps[layer], *columns, strict=True)
+        [
+            MapsAndGradients(maps, torch.stack(gradients, dim=1))
+            for maps, *gradients in zip(observed.maps[layer], *columns, strict=True)
+        ]
+        for layer, columns in enumerate(zip(*of_targets, strict=True))
     ]
 
 

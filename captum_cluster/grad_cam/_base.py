@@ -22,6 +22,7 @@ from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
 from captum_cluster.hooks import Capture, capture, check_layer, modes_kept, untouched
 from captum_cluster.methods import (
     Algorithm,
+    MapsAndGradients,
     check_images,
     check_outputs,
     feature_gradients,
@@ -84,11 +85,29 @@ class ScopedActivations:
 
     def gradients_of(self, value: Callable[[Tensor], Tensor], layer: int) -> Tensor:
         """Return the gradient of the sum of ``value(outputs)`` at a layer's maps (N,C,h,w)."""
+        return self.gradients_of_all(value, [layer])[0]
+
+    def gradients_of_all(
+        self, value: Callable[[Tensor], Tensor], layers: Sequence[int]
+    ) -> list[Tensor]:
+        """Return the gradients at the maps of several layers, from one backward pass."""
         with torch.enable_grad():
             values = value(self.outputs)
-        found = self.captured.gradients_of(values, layer, retain_graph=True)
-        maps, output = self.activations[layer], self.captured.output(layer)
-        return feature_gradients(found, output, maps, self.reshape_transform)
+        found = self.captured.gradients_of_all(values, layers, retain_graph=True)
+        return [
+            feature_gradients(
+                one, self.captured.output(layer), self.activations[layer], self.reshape_transform
+            )
+            for one, layer in zip(found, layers, strict=True)
+        ]
+
+    def with_gradients_of(self, value: Callable[[Tensor], Tensor]) -> list[MapsAndGradients]:
+        """Return each layer's maps, and their gradients (N,1,C,h,w) as ``gradients_of``."""
+        gradients = self.gradients_of_all(value, range(len(self.activations)))
+        return [
+            MapsAndGradients(maps, found[:, None])
+            for maps, found in zip(self.activations, gradients, strict=True)
+        ]
 
     def drop_graph(self) -> None:
         """Let go of the graph of the last pass, and keep its maps."""

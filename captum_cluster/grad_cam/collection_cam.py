@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.grad_cam._masked import MaskedCAM
-from captum_cluster.methods import COLLECTION_CAM, MapsAndGradients
+from captum_cluster.methods import COLLECTION_CAM
 
 
 class CollectionCAM(MaskedCAM, algorithm=COLLECTION_CAM):
@@ -40,11 +40,5 @@ class CollectionCAM(MaskedCAM, algorithm=COLLECTION_CAM):
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
         scorer = self._scorer(images, targets)
         seen, rows = self.activations_and_grads, torch.arange(len(images))
-        layers = [
-            MapsAndGradients(
-                maps,
-                seen.gradients_of(lambda outputs: scorer.select(outputs, rows), layer)[:, None],
-            )
-            for layer, maps in enumerate(seen.activations)
-        ]
+        layers = seen.with_gradients_of(lambda outputs: scorer.select(outputs, rows))
         return [self.algorithm.run(layers, scorer, self.config)]

@@ -12,7 +12,7 @@ from captum_cluster._checks import check_finite
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.functional.attribution.targets import TargetSelector, select_each
 from captum_cluster.grad_cam._base import ScopedCAM
-from captum_cluster.methods import MULTI_BRANCH_CAM, MapsAndGradients
+from captum_cluster.methods import MULTI_BRANCH_CAM
 
 
 class MultiBranchCAM(ScopedCAM, algorithm=MULTI_BRANCH_CAM):
@@ -44,11 +44,7 @@ class MultiBranchCAM(ScopedCAM, algorithm=MULTI_BRANCH_CAM):
         seen = self.activations_and_grads
         check_finite("the model's outputs", seen.outputs.detach())
         values = functools.partial(_values, select_each(targets, images=len(images)))
-        layers = [
-            MapsAndGradients(maps, seen.gradients_of(values, layer)[:, None])
-            for layer, maps in enumerate(seen.activations)
-        ]
-        return [self.algorithm.run(layers, self.config)]
+        return [self.algorithm.run(seen.with_gradients_of(values), self.config)]
 
 
 def _values(select: TargetSelector, outputs: Tensor) -> Tensor:

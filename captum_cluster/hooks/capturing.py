@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -75,11 +76,24 @@ class Capture:
             LayerError: The layer was not called.
             RuntimeError: The pass was not captured with gradients, or the model lets none through.
         """
+        return self.gradients_of_all(values, [number], retain_graph=retain_graph)[0]
+
+    def gradients_of_all(
+        self, values: Tensor, numbers: Sequence[int], *, retain_graph: bool = False
+    ) -> list[tuple[Tensor, ...]]:
+        """Return the gradients at several layers, from one backward pass; see ``gradients_of``."""
         if not self.gradients:
             raise RuntimeError(expected("gradients", "True for capture()", "False"))
-        self.activations(number)
-        nodes = self.nodes[number]
-        gradients = [torch.zeros_like(node) for node in nodes]
+        counts = [len(self.nodes[number]) for number in numbers if self.activations(number)]
+        found = iter(self._gradients(values, numbers, retain_graph))
+        return [tuple(itertools.islice(found, count)) for count in counts]
+
+    def _gradients(
+        self, values: Tensor, numbers: Sequence[int], retain_graph: bool
+    ) -> list[Tensor]:
+        """Return the gradients at the tensors of some layers, one after the other."""
+        nodes = [node for number in numbers for node in self.nodes[number]]
+        gradients: list[Tensor | None] = [None] * len(nodes)
         places = [place for place, node in enumerate(nodes) if node.requires_grad]
         if places and not values.requires_grad:
             what = "to let gradients through from its output to the layer"
@@ -91,8 +105,11 @@ class Capture:
                 total, [nodes[place] for place in places], None, retain_graph, allow_unused=True
             )
             for place, gradient in zip(places, found, strict=True):
-                gradients[place] = gradients[place] if gradient is None else gradient
-        return tuple(gradients)
+                gradients[place] = gradient
+        return [
+            torch.zeros_like(node) if gradient is None else gradient
+            for node, gradient in zip(nodes, gradients, strict=True)
+        ]
 
 
 @contextmanager
