@@ -84,13 +84,14 @@ def measure(
     }
 
 
-def plain(model: nn.Module, image: Tensor, batch: int = 8) -> Callable[[], None]:
-    """Return a contestant: one forward pass of a batch of an image (1,c,H,W), channels last."""
+def plain(model: nn.Module, image: Tensor, batch: int = 8, times: int = 1) -> Callable[[], None]:
+    """Return a contestant: some forward passes of a batch of an image (1,c,H,W), channels last."""
     images = image.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
     def run() -> None:
         with torch.inference_mode():
-            model(images)
+            for _ in range(times):
+                model(images)
 
     return run
 
