@@ -163,6 +163,7 @@ class PerturbedImages:
     def __init__(self, image: Tensor, order: Tensor, fill: Tensor, steps: Sequence[int]) -> None:
         self._image, self._fill, self._order = image, fill, order
         self._counts, self._insert = perturbation_plan(steps)
+        self._plan = list(zip(self._counts.tolist(), self._insert.tolist(), strict=True))
         # What deletion, and what insertion puts in the place of a pixel: (H*W,c), whole rows.
         self._ends = tuple(one.permute(1, 2, 0).flatten(0, 1).contiguous() for one in (fill, image))
         self._latest: tuple[bool, int, Tensor] | None = None
@@ -172,8 +173,8 @@ class PerturbedImages:
         if rows.device.type != "cpu":
             self._draw_at_once(rows, first)
             return
-        for place, row in enumerate(rows, first):
-            row.copy_(self._step(int(self._counts[place]), bool(self._insert[place])))
+        for row, (count, insert) in zip(rows, self._plan[first:], strict=False):
+            row.copy_(self._step(count, insert))
 
     def _draw_at_once(self, rows: Tensor, first: int) -> None:
         """As ``draw``, in few operations on many pixels, of which some devices are fond."""

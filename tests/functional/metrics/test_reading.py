@@ -107,10 +107,10 @@ def test_drawings_come_in_turn_and_only_the_latest_is_kept():
     assert made == [0, 1, 2]
     draw_again = in_turn(drawing, 3)
     rows = torch.empty(2, 1, 1, 1)
-    for first in (7, 0):  # back to one that is no longer kept
+    for first in (7, 0, 7):  # back to one that is no longer kept
         draw_again(rows, first)
         assert rows.flatten().tolist() == [10 * (first // 3) + (first + k) % 3 for k in range(2)]
-    assert made == [0, 1, 2, 2, 0]
+    assert made == [0, 1, 2, 2, 0, 2]
 
 
 def test_a_batch_is_gone_before_the_next_one_but_one_is_drawn():
