@@ -85,8 +85,7 @@ def ours(one: Subject) -> Contestants:
     examiner = Examiner(one.model, settings, strict=True)
 
     def judged() -> None:
-        (record,) = examiner.records_of(0, scene, ["given"])
-        assert set(record["sums"]) == set(settings.metrics)
+        list(examiner.records_of(0, scene, ["given"]))
 
     def curves() -> object:
         read = lambda images: READ(one.model(images))  # noqa: E731
