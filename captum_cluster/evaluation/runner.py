@@ -98,7 +98,7 @@ def evaluate(
         step: Pixels changed at each step of deletion and insertion; None for 8 rows' worth, which
             is 28 steps, and 56 forward passes for each map, at 224x224.
         limit: Number of images, evenly spread over the dataset; None: all.
-        rows: Images in one forward pass; None: what memory allows.
+        rows: Images in one forward pass; None: what is fastest within memory.
         reference: Name of the method that the others are compared with; None: the first.
         reshape_transform: Turns what the layer gives into maps (N,C,h,w).
         strict: Stop at an image that cannot be read, and where a method fails, instead of counting

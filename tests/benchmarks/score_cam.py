@@ -11,52 +11,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 import pytorch_grad_cam
 import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import nn
 from torchvision.models import resnet18
 
 from captum_cluster.grad_cam import ClusterCAM, ScoreCAM
-
-
-class Stopwatch:
-    """Adds up the time inside a model's forward passes."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.seconds = 0.0
-        self.start = 0.0
-        model.register_forward_pre_hook(lambda *_: self._begin())
-        model.register_forward_hook(lambda *_: self._end())
-
-    def _begin(self) -> None:
-        self.start = time.perf_counter()
-
-    def _end(self) -> None:
-        self.seconds += time.perf_counter() - self.start
-
-
-def measure(
-    contestants: dict[str, Callable[[], object]], watch: Stopwatch, rounds: int
-) -> dict[str, tuple[float, float]]:
-    """Return the median seconds of each contestant, and of these the seconds in the model."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
-    for number in range(rounds + 1):
-        for name, run in contestants.items():
-            watch.seconds, start = 0.0, time.perf_counter()
-            with contextlib.redirect_stderr(io.StringIO()):
-                run()
-            if number:  # the first round warms up
-                times[name].append((time.perf_counter() - start, watch.seconds))
-    return {
-        name: (statistics.median(t for t, _ in runs), statistics.median(f for _, f in runs))
-        for name, runs in times.items()
-    }
+from tests.benchmarks.timing import Stopwatch, measure, plain
 
 
 def main() -> None:
@@ -69,12 +32,6 @@ def main() -> None:
     model = resnet18().eval()
     image = torch.randn(1, 3, 224, 224)
     targets = [ClassifierOutputTarget(217)]
-    batch = image.expand(16, -1, -1, -1).contiguous()
-
-    def plain() -> None:
-        with torch.no_grad():
-            model(batch)
-
     layers = [model.layer4]
 
     def host() -> np.ndarray:
@@ -86,13 +43,13 @@ def main() -> None:
     cluster = ClusterCAM(model, layers)
     watch = Stopwatch(model)
     contestants = {
-        "plain forward (batch 16)": plain,
+        "plain forward": plain(model, image, batch=8),
         "pytorch-grad-cam ScoreCAM": host,
         "captum_cluster ScoreCAM": lambda: same(image, targets),
         "captum_cluster ClusterCAM": lambda: cluster(image, targets),
     }
     medians = measure(contestants, watch, options.rounds)
-    unit = medians["plain forward (batch 16)"][0] / 16
+    unit = medians["plain forward"][0] / 8
     base = medians["pytorch-grad-cam ScoreCAM"][0]
     print(f"{options.threads} threads, {options.rounds} rounds; one plain forward: {unit:.4f} s")
     print(f"{'':<26} {'seconds':>8} {'forwards':>9} {'in model':>9} {'rest':>7} {'speed':>7}")

@@ -30,7 +30,7 @@ from captum_cluster.evaluation.running.measures import Metric
 from captum_cluster.evaluation.running.passes import CURVES, SharedPasses
 from captum_cluster.evaluation.running.records import encode_sums
 from captum_cluster.functional.attribution import saliency
-from captum_cluster.functional.attribution.scoring import rows_per_pass
+from captum_cluster.functional.metrics.reading import Reader, rows_per_read
 
 _THUMBNAIL = 56
 _SHOWN_LABELS = 2
@@ -49,7 +49,7 @@ class Settings:
         probability: How probabilities are read of the logits.
         baseline: What stands for nothing in the model's range.
         step: Pixels changed at each step of deletion and insertion; None for 8 rows' worth.
-        rows: Images in one forward pass; None: what memory allows.
+        rows: Images in one forward pass at most; None: what is fastest within memory.
         reshape_transform: Turns what the layer gives into maps.
     """
 
@@ -100,6 +100,7 @@ class Examiner:
             strict=strict,
             worked=worked,
         )
+        self._reader = Reader(self._maker.read)
 
     def records_of(
         self, position: int, scene: Scene, methods: Collection[str]
@@ -149,9 +150,9 @@ class Examiner:
         image, settings = seen.image, self._settings
         curves = len(seen.targets) and CURVES in settings.wants
         bare = self._baseline(image) if curves else seen.whole
-        rows = settings.rows or rows_per_pass(image)
+        rows = settings.rows or rows_per_read(image)
         baseline, step = settings.baseline, settings.step
-        return SharedPasses(self._maker.read, image, seen.whole, bare, rows, baseline, step)
+        return SharedPasses(self._reader, image, seen.whole, bare, rows, baseline, step)
 
     def _baseline(self, image: Tensor) -> Tensor:
         """Return the probabilities (L,) of the bare baseline, once for each size of image."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from captum_cluster.functional.metrics import (
-    curves_of,
-    perturbation_plan,
-    perturbation_steps,
-    saliency_ranks,
-)
-
-Read = Callable[[Tensor], Tensor]
-"""Gives the probabilities (M,L) of images (M,c,H,W)."""
+from captum_cluster.functional.metrics import curves_of, perturbation_steps
+from captum_cluster.functional.metrics.perturbed_images import PerturbedImages, saliency_order
+from captum_cluster.functional.metrics.reading import Reader, in_turn
 
 MASKED, COMPLEMENT, CURVES = "masked", "complement", "curves"
+
+# The first two images of ``perturbation_plan``, the whole one and the bare baseline, are known.
+_ENDS = 2
 
 
 @dataclass(frozen=True)
@@ -46,17 +43,18 @@ class SharedPasses:
     where both curves start and end, are passed in.
 
     Attributes:
-        read: The model.
+        reader: Gives the probabilities (M,L) of images (M,c,H,W); one for all images of a run, so
+            that it remembers how the model takes them.
         image: (1,c,H,W), as the model takes it.
         whole: (L,), probabilities of the image.
         bare: (L,), of the baseline.
-        rows: Images in one forward pass.
+        rows: Images in one forward pass at most.
         baseline: What stands where nothing of the image is left, in the model's (preprocessed)
             range.
         step: Pixels changed at each step of the curves; None for 8 rows' worth.
     """
 
-    read: Read
+    reader: Reader
     image: Tensor
     whole: Tensor
     bare: Tensor
@@ -82,18 +80,15 @@ class SharedPasses:
             >>> bright = lambda x: x.mean(dim=(2, 3))  # the share of bright pixels
             >>> image, half = torch.ones(1, 1, 8, 8), torch.zeros(1, 8, 8)
             >>> half[:, :4] = 1
-            >>> shared = SharedPasses(bright, image, torch.ones(1), torch.zeros(1), rows=4)
+            >>> reader, one = Reader(bright), torch.ones(1)
+            >>> shared = SharedPasses(reader, image, one, 0 * one, rows=4)
             >>> shared.ask(half, torch.tensor([0]), frozenset({"masked", "complement"}))
             Answers(masked=tensor([[0.5000]]), complement=tensor([[0.5000]]), deletion=None, \
 insertion=None)
         """
         plain = [kind for kind in (MASKED, COMPLEMENT) if kind in wants]
-        counts, insert = perturbation_plan(self.steps)
-        # The first two of the plan are the whole image and the bare baseline.
-        steps = range(2, len(counts)) if CURVES in wants else range(0)
-        weights = _Weights(saliency, plain, counts, insert)
-        kinds = len(plain) + len(steps)
-        found = self._in_batches(weights, kinds)
+        kinds = len(plain) + (2 * (len(self.steps) - 1) - _ENDS if CURVES in wants else 0)
+        found = self._read(saliency, plain, kinds)
         answers = dict(zip(plain, found[:, : len(plain)].unbind(1), strict=True))
         if CURVES in wants:
             answers["deletion"], answers["insertion"] = self._curves(
@@ -101,20 +96,14 @@ insertion=None)
             )
         return Answers(**answers)
 
-    def _in_batches(self, weights: _Weights, kinds: int) -> Tensor:
-        """Return the probabilities (P,kinds,L) of the weighted image."""
-        pairs = len(weights.saliency)
-        found = []
-        for start in range(0, pairs * kinds, self.rows):
-            chosen = range(start, min(start + self.rows, pairs * kinds))
-            weight = weights.of([divmod(row, kinds) for row in chosen])[:, None].to(self.image)
-            images = self.image * weight
-            if self.baseline:
-                images += self.baseline * (1 - weight)
-            found.append(self.read(images))
+    def _read(self, saliency: Tensor, plain: list[str], kinds: int) -> Tensor:
+        """Return the probabilities (P,kinds,L) of the images behind each map."""
+        draw = in_turn(lambda pair: _Images(self, saliency[pair], plain).draw, kinds)
+        count = len(saliency) * kinds
+        found = [one for _, one in self.reader(draw, self.image, count, self.rows)]
         if not found:
-            return self.whole.new_empty(pairs, kinds, len(self.whole))
-        return torch.cat(found).reshape(pairs, kinds, -1)
+            return self.whole.new_empty(len(saliency), kinds, len(self.whole))
+        return torch.cat(found).reshape(len(saliency), kinds, -1)
 
     def _curves(self, found: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return both curves (P,n+1) of the answers (P,2n-2,L) to the plan."""
@@ -124,21 +113,30 @@ insertion=None)
         return curves_of(torch.cat([ends, found.gather(2, index)[..., 0]], dim=1))
 
 
-class _Weights:
-    """What part of each pixel is kept: for masked, complement, and each step of the curves."""
+class _Images:
+    """The images behind one saliency map (H,W): masked and complement, and those of the curves."""
 
-    def __init__(self, saliency: Tensor, plain: list[str], counts: Tensor, insert: Tensor) -> None:
-        self.saliency, self._plain, self._insert = saliency, plain, insert
-        self._counts, self._ranks = counts, saliency_ranks(saliency)
+    def __init__(self, passes: SharedPasses, saliency: Tensor, plain: list[str]) -> None:
+        self._passes, self._saliency, self._plain = passes, saliency, plain
 
-    def of(self, rows: list[tuple[int, int]]) -> Tensor:
-        """Return the weights (M,H,W) in [0,1] of M times a pair and a kind."""
-        return torch.stack([self._one(pair, kind) for pair, kind in rows])
+    def draw(self, rows: Tensor, first: int) -> None:
+        """Write the images first, first + 1, ... into rows (M,c,H,W)."""
+        plain = self._plain[first : first + len(rows)]
+        for row, kind in zip(rows, plain, strict=False):  # the other rows are of the curves
+            self._blend(row, self._saliency if kind == MASKED else 1 - self._saliency)
+        if len(rows) > len(plain):
+            place = first + len(plain) - len(self._plain)
+            self._curves.draw(rows[len(plain) :], place + _ENDS)
 
-    def _one(self, pair: int, kind: int) -> Tensor:
-        if kind < len(self._plain):
-            kept = self.saliency[pair]
-            return kept if self._plain[kind] == MASKED else 1 - kept
-        place = kind - len(self._plain) + 2
-        kept = self._ranks[pair] < self._counts[place]
-        return (kept == self._insert[place]).to(self.saliency)
+    def _blend(self, row: Tensor, kept: Tensor) -> None:
+        """Write the image into a row (c,H,W), as far as it is kept, over the baseline."""
+        weight, baseline = kept.to(row), self._passes.baseline
+        row.copy_(self._passes.image[0] * weight)
+        if baseline:
+            row += baseline * (1 - weight)
+
+    @functools.cached_property
+    def _curves(self) -> PerturbedImages:
+        image, order = self._passes.image[0], saliency_order(self._saliency[None])[0]
+        fill = torch.full_like(image, self._passes.baseline)
+        return PerturbedImages(image, order, fill, self._passes.steps)

@@ -43,9 +43,8 @@ from captum_cluster.functional.metrics.objects import (
     object_recall_compute,
     object_recall_update,
 )
-from captum_cluster.functional.metrics.perturbation import (
-    curves_of,
-    deletion_insertion,
+from captum_cluster.functional.metrics.perturbation import curves_of, deletion_insertion
+from captum_cluster.functional.metrics.perturbed_images import (
     perturb,
     perturbation_plan,
     perturbation_steps,

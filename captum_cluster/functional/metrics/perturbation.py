@@ -2,129 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_finite, check_integer, expected
 from captum_cluster.functional.attribution.masks import saliency
-from captum_cluster.functional.attribution.scoring import rows_per_pass
+from captum_cluster.functional.metrics.perturbed_images import (
+    PerturbedImages,
+    perturbation_steps,
+    saliency_order,
+)
 from captum_cluster.functional.metrics.probabilities import check_probabilities, check_target
-
-
-def saliency_ranks(saliency: Tensor) -> Tensor:
-    """Return each pixel's place in the order of falling saliency; ties go by position.
-
-    Args:
-        saliency: (P,H,W) float.
-
-    Returns:
-        LongTensor (P,H,W), from 0 for the most salient pixel to H*W - 1.
-
-    Raises:
-        ValueError: The shape is another.
-
-    Example:
-        >>> saliency_ranks(torch.tensor([[[0.1, 0.9], [0.9, 0.0]]]))
-        tensor([[[2, 0],
-                 [1, 3]]])
-
-    References:
-        Petsiuk, Das, Saenko 2018, "RISE", section 4.1.
-    """
-    if saliency.ndim != 3:
-        raise ValueError(expected("saliency", "of shape (P,H,W)", f"{tuple(saliency.shape)}"))
-    order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
-    return order.argsort(dim=1).reshape(saliency.shape)
-
-
-def perturbation_steps(height: int, width: int, step: int | None = None) -> list[int]:
-    """Return how many pixels are changed at each step of insertion and deletion, 0 to n.
-
-    From none to all; the last step is smaller where ``step`` does not divide. By default 8 rows'
-    worth of pixels at a time: n = 28 at 224x224.
-
-    Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        step: Pixels per step; None for 8 * width.
-
-    Raises:
-        TypeError: ``step`` is no integer.
-        ValueError: ``step`` is below 1.
-
-    Example:
-        >>> perturbation_steps(20, 10)
-        [0, 80, 160, 200]
-        >>> perturbation_steps(2, 3, step=4)
-        [0, 4, 6]
-
-    References:
-        Ha and Youn, "Collection-CAM", section IV.
-    """
-    pixels = height * width
-    size = 8 * width if step is None else check_integer("step", step, 1)
-    return [min(number * size, pixels) for number in range(math.ceil(pixels / size) + 1)]
-
-
-def perturb(
-    images: Tensor,
-    ranks: Tensor,
-    count: int | Tensor,
-    baselines: Tensor | float = 0.0,
-    *,
-    insert: bool | Tensor,
-) -> Tensor:
-    """Return images whose ``count`` most salient pixels are deleted, or alone are inserted.
-
-    Args:
-        images: (P,c,H,W), as the model takes them.
-        ranks: (P,H,W), see ``saliency_ranks``.
-        count: Number of pixels, one for all images or (P,).
-        baselines: What takes the place of a deleted pixel: a number, or a tensor that broadcasts
-            to the images.
-        insert: Start from the baseline and insert, instead of deleting from the image; one for
-            all images or (P,) bool.
-
-    Returns:
-        (P,c,H,W).
-
-    Example:
-        >>> ranks = saliency_ranks(torch.tensor([[[0.1, 0.9]]]))
-        >>> perturb(torch.tensor([[[[5.0, 7.0]]]]), ranks, 1, insert=False)
-        tensor([[[[5., 0.]]]])
-    """
-    counts = torch.as_tensor(count, device=ranks.device).reshape(-1, 1, 1)
-    inserted = torch.as_tensor(insert, device=ranks.device).reshape(-1, 1, 1)
-    kept = (ranks < counts) == inserted
-    fill = torch.as_tensor(baselines, dtype=images.dtype, device=images.device)
-    return torch.where(kept[:, None], images, fill)
-
-
-def perturbation_plan(steps: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return the perturbed images that both curves need, each of them once.
-
-    The whole image is the start of deletion and the end of insertion, the bare baseline the other
-    way round: n + 1 steps of two curves cost 2n passes. ``curves_of`` makes curves of the answers.
-
-    Args:
-        steps: The n + 1 numbers of changed pixels, from ``perturbation_steps``.
-
-    Returns:
-        counts: LongTensor (2n,), for ``perturb``.
-        insert: (2n,) bool, for ``perturb``. First the whole image, then the bare baseline, then
-            deletion, then insertion.
-
-    Example:
-        >>> perturbation_plan([0, 4, 6])
-        (tensor([0, 0, 4, 4]), tensor([False,  True, False,  True]))
-    """
-    between = list(steps[1:-1])
-    counts = torch.tensor([0, 0, *between, *between])
-    insert = [False, True] + [False] * len(between) + [True] * len(between)
-    return counts, torch.tensor(insert)
+from captum_cluster.functional.metrics.reading import Draw, Read, Reader, in_turn, rows_per_read
 
 
 def curves_of(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,7 +40,7 @@ def curves_of(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def deletion_insertion(
-    forward: Callable[[Tensor], Tensor],
+    forward: Read,
     inputs: Tensor,
     maps: Tensor,
     target: Tensor | Sequence[int] | int,
@@ -165,14 +56,15 @@ def deletion_insertion(
     image costs 2n forward passes, as the curves share their ends.
 
     Args:
-        forward: Gives the probabilities (M,L) of images (M,c,H,W); called without gradients.
+        forward: Gives the probabilities (M,L) of images (M,c,H,W); called without gradients. On
+            the CPU float32 images come channels last, see ``Reader``.
         inputs: (N,c,H,W), as the model takes them; not modified.
         maps: (N,h,w) float, any range and resolution; they become saliency maps first.
         target: (N,) int or one for all, the label explained.
         step: Pixels per step; None for 8 * W.
         baseline: What takes the place of a deleted pixel, in the model's (preprocessed) range: a
             number or a tensor that broadcasts to the inputs; None for 0.
-        rows: Images in one forward pass; None lets ``rows_per_pass`` choose.
+        rows: Images in one forward pass at most; None lets ``rows_per_read`` choose.
 
     Returns:
         deletion: (N,n+1), from the whole image to the bare baseline.
@@ -195,21 +87,21 @@ def deletion_insertion(
         Petsiuk, Das, Saenko 2018, "RISE", section 4.1; Ha and Youn, "Collection-CAM", section IV.
     """
     _check_images(inputs, maps)
-    height, width = inputs.shape[-2:]
-    steps = perturbation_steps(height, width, step)
-    counts, insert = (plan.to(inputs.device) for plan in perturbation_plan(steps))
-    maps = check_finite("maps", maps).to(inputs.device)
-    ranks, fill = saliency_ranks(saliency(maps, (height, width))), _fill(inputs, baseline)
-    size = rows_per_pass(inputs) if rows is None else check_integer("rows", rows, 1)
-    values, passes = [], len(inputs) * len(counts)
-    for start in range(0, passes, size):
-        chosen = torch.arange(start, min(start + size, passes), device=inputs.device)
-        image, place = chosen // len(counts), chosen % len(counts)
-        changed = perturb(
-            inputs[image], ranks[image], counts[place], fill[image], insert=insert[place]
-        )
-        values.append(_read(forward, changed, target, image, len(inputs)))
-    return curves_of(torch.cat(values).reshape(len(inputs), len(counts)))
+    size = (inputs.shape[-2], inputs.shape[-1])
+    steps, fill = perturbation_steps(*size, step), _fill(inputs, baseline)
+    order = saliency_order(saliency(check_finite("maps", maps).to(inputs.device), size))
+    rows = rows_per_read(inputs) if rows is None else check_integer("rows", rows, 1)
+
+    def perturbed(number: int) -> Draw:
+        return PerturbedImages(inputs[number], order[number], fill[number], steps).draw
+
+    each = 2 * (len(steps) - 1)
+    draw, total = in_turn(perturbed, each), len(inputs) * each
+    values = [
+        _of_target(found, target, torch.arange(first, first + len(found)) // each, len(inputs))
+        for first, found in Reader(_checked(forward))(draw, inputs, total, rows)
+    ]
+    return curves_of(torch.cat(values).reshape(len(inputs), each))
 
 
 def _check_images(inputs: Tensor, maps: Tensor) -> None:
@@ -231,18 +123,22 @@ def _fill(inputs: Tensor, baseline: Tensor | float | None) -> Tensor:
         raise ValueError(expected("baseline", what, f"{tuple(value.shape)}")) from None
 
 
-def _read(
-    forward: Callable[[Tensor], Tensor],
-    images: Tensor,
-    target: Tensor | Sequence[int] | int,
-    image: Tensor,
-    count: int,
-) -> Tensor:
-    """Return the target's probability (M,) of perturbed images (M,c,H,W) of the images (M,)."""
-    with torch.no_grad():
+def _checked(forward: Read) -> Read:
+    """Return what a forward function gives, if it is one row of labels for each image."""
+
+    def read(images: Tensor) -> Tensor:
         found = forward(images)
-    if found.ndim != 2 or len(found) != len(images):
-        what = f"to give probabilities of shape (M,L) for M = {len(images)} images"
-        raise ValueError(expected("forward", what, f"{tuple(found.shape)}"))
+        if found.ndim != 2 or len(found) != len(images):
+            what = f"to give probabilities of shape (M,L) for M = {len(images)} images"
+            raise ValueError(expected("forward", what, f"{tuple(found.shape)}"))
+        return found
+
+    return read
+
+
+def _of_target(
+    found: Tensor, target: Tensor | Sequence[int] | int, image: Tensor, count: int
+) -> Tensor:
+    """Return the target's probability (M,) of those found (M,L) for the images (M,) of some."""
     labels = check_target(target, count, found.shape[1]).to(found.device)[image.to(found.device)]
     return check_probabilities("the probabilities", found.gather(1, labels[:, None])[:, 0])

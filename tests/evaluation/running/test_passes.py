@@ -15,6 +15,7 @@ from captum_cluster.evaluation.running.passes import (
 )
 from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.functional.metrics import deletion_insertion, perturbation_steps
+from captum_cluster.functional.metrics.reading import Reader
 from captum_cluster.hooks import count_forwards
 from tests.helpers import metric_references as ref
 from tests.helpers.nets import SmallNet, images
@@ -43,7 +44,7 @@ def shared(net, *, rows=3, baseline=0.0, size=SIZE, seed=0):
     image = images(1, size=size, seed=seed)
     read = reader(net)
     bare = read(torch.full_like(image, baseline))[0]
-    return SharedPasses(read, image, read(image)[0], bare, rows, baseline)
+    return SharedPasses(Reader(read), image, read(image)[0], bare, rows, baseline)
 
 
 def maps(count=3, size=SIZE, seed=3):
@@ -167,7 +168,7 @@ def test_all_answers_cost_2_and_2_times_27_passes_at_224():
         return batch.mean(dim=(2, 3)).abs().clamp(max=1)
 
     image = torch.ones(1, 3, 224, 224)
-    passes = SharedPasses(read, image, torch.ones(3), torch.zeros(3), rows=13)
+    passes = SharedPasses(Reader(read), image, torch.ones(3), torch.zeros(3), rows=13)
     passes.ask(torch.rand(2, 224, 224), torch.tensor([0, 2]), ALL)
     assert sum(seen) == 2 * (2 + 2 * 27)
     assert seen == [13] * 8 + [8]
@@ -211,7 +212,7 @@ def test_the_order_of_pixels_does_not_depend_on_the_precision_of_the_model(net):
         assert batch.dtype == torch.float16
         return reader(net)(batch.double())
 
-    half = dataclasses.replace(passes, read=read, image=passes.image.half())
+    half = dataclasses.replace(passes, reader=Reader(read), image=passes.image.half())
     found = half.ask(weights, TARGETS[:1], frozenset({CURVES}))
     expected = passes.ask(weights, TARGETS[:1], frozenset({CURVES}))
     assert torch.allclose(found.deletion, expected.deletion, atol=1e-2)
@@ -228,3 +229,41 @@ def test_several_methods_share_whole_and_bare(net):
     assert count.images == 2 * 3 * (2 + 2 * 2)
     assert not torch.allclose(first.masked, second.masked)
     assert torch.equal(first.deletion[:, 0], second.deletion[:, 0])
+
+
+def test_a_run_finds_out_once_that_a_model_needs_the_usual_layout():
+    """Two questions to two images, and one failure."""
+
+    class ViewNet(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 3, stride=4)
+            self.fc = torch.nn.Linear(4 * 5 * 3, 5)
+
+        def forward(self, batch):
+            return self.fc(self.conv(batch).view(len(batch), -1))
+
+    model = ViewNet().eval()
+    once, calls = Reader(reader(model)), []
+    model.register_forward_pre_hook(lambda _, args: calls.append(args[0].is_contiguous()))
+    for seed in (0, 1):
+        given = shared(model.double(), rows=1000, seed=seed)
+        float32 = {name: getattr(given, name).float() for name in ("image", "whole", "bare")}
+        exact = given.ask(maps(), TARGETS, ALL)
+        model.float()
+        passes = dataclasses.replace(given, reader=once, **float32)
+        for _ in range(2):
+            found = passes.ask(maps().float(), TARGETS, ALL)
+            assert torch.allclose(found.deletion.double(), exact.deletion, atol=1e-6)
+            assert torch.allclose(found.complement.double(), exact.complement, atol=1e-6)
+    assert calls.count(False) == 1
+
+
+def test_the_order_of_pixels_is_found_only_for_curves(net, monkeypatch):
+    def never(_):
+        raise AssertionError
+
+    monkeypatch.setattr("captum_cluster.evaluation.running.passes.saliency_order", never)
+    shared(net).ask(maps(), TARGETS, frozenset({MASKED, COMPLEMENT}))
+    with pytest.raises(AssertionError):
+        shared(net).ask(maps(), TARGETS, frozenset({CURVES}))

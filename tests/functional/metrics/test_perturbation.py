@@ -1,10 +1,12 @@
 """Insertion and deletion against one pixel at a time."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from captum_cluster.functional.attribution.masks import saliency as prepare
 from captum_cluster.functional.metrics import (
@@ -23,115 +25,6 @@ from captum_cluster.functional.metrics import (
 from tests.helpers import metric_references as ref
 from tests.helpers import nets
 from tests.helpers.metric_cases import NETS, maps_for, probabilities
-
-# The order of the pixels
-
-
-def expected_ranks(saliency):
-    ranks = np.zeros(tuple(saliency.shape), dtype=int)
-    for place, position in enumerate(ref.pixel_order(saliency)):
-        ranks[position] = place
-    return ranks
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    st.integers(1, 3), st.integers(1, 7), st.integers(1, 7), st.integers(1, 4), st.integers(0, 99)
-)
-def test_ranks_are_the_reference_and_ties_go_by_position(images, h, w, values, seed):
-    generator = torch.Generator().manual_seed(seed)
-    saliency = torch.randint(-1, values, (images, h, w), generator=generator).float()
-    ranks = saliency_ranks(saliency)
-    assert ranks.dtype == torch.int64
-    for one, found in zip(saliency, ranks, strict=True):
-        np.testing.assert_array_equal(found, expected_ranks(one))
-
-
-def test_ranks_of_a_large_map_with_ties():
-    # sorting algorithms that are not stable show it on many equal values
-    saliency = (nets.images(1, 1, (60, 70))[:, 0] * 2).round().clamp(min=0)
-    np.testing.assert_array_equal(saliency_ranks(saliency)[0], expected_ranks(saliency[0]))
-
-
-def test_ranks_by_hand():
-    saliency = torch.tensor([[[0.5, 1.0], [0.0, 1.0]], [[0.0, -0.0], [0.0, 0.0]]])
-    assert saliency_ranks(saliency).tolist() == [[[2, 0], [3, 1]], [[0, 1], [2, 3]]]
-
-
-@pytest.mark.parametrize("shape", [(2, 2), (1, 1, 2, 2)])
-def test_ranks_of_another_shape(shape):
-    with pytest.raises(ValueError, match="saliency") as raised:
-        saliency_ranks(torch.zeros(shape))
-    assert str(raised.value) == f"Expected saliency to be of shape (P,H,W), but got {shape}."
-
-
-# Steps
-
-
-@pytest.mark.parametrize("size", [(224, 224), (20, 10), (16, 5), (7, 9), (1, 1), (9, 4), (448, 3)])
-def test_steps_are_the_reference(size):
-    assert perturbation_steps(*size) == ref.steps(size)
-
-
-def test_steps_by_hand():
-    steps = perturbation_steps(224, 224)
-    assert len(steps) == 28 + 1
-    assert steps[:2] == [0, 1792]
-    assert steps[-1] == 224 * 224
-    # a last, smaller step
-    assert perturbation_steps(20, 10) == [0, 80, 160, 200]
-    assert perturbation_steps(3, 10) == [0, 30]
-
-
-# Insertion and deletion
-
-
-@pytest.mark.parametrize("insert", [False, True])
-def test_perturbed_images_by_hand(insert):
-    images = torch.tensor([[[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]]])
-    ranks = saliency_ranks(torch.tensor([[[0.1, 0.9, 0.5]]]))
-    found = perturb(images, ranks, 2, -1.0, insert=insert)
-    expected = [[-1.0, 2.0, 3.0], [-1.0, 5.0, 6.0]] if insert else [[1.0, -1, -1], [4.0, -1, -1]]
-    assert found[0, :, 0].tolist() == expected
-    assert images[0, 0, 0].tolist() == [1.0, 2.0, 3.0]
-
-
-BASELINES = {
-    "number": 0.3,
-    "integer": 2,
-    "per channel": nets.images(1, 3, 1)[0],
-    "one image": nets.images(1, 3, (5, 4)),
-    "each": nets.images(2, 3, (5, 4), seed=5),
-    "float32": nets.images(2, 3, (5, 4), seed=5).float(),
-}
-
-
-@pytest.mark.parametrize("baselines", BASELINES.values(), ids=BASELINES.keys())
-@pytest.mark.parametrize("insert", [False, True])
-def test_every_baseline(baselines, insert):
-    images = nets.images(2, 3, (5, 4), seed=1)
-    saliency = nets.images(2, 1, (5, 4), seed=2)[:, 0]
-    ranks = saliency_ranks(saliency)
-    fill = (torch.zeros_like(images) + baselines).to(images)
-    for count in (0, 1, 7, 20):
-        found = perturb(images, ranks, count, baselines, insert=insert)
-        start, end = (fill, images) if insert else (images, fill)
-        for n in range(2):
-            expected = start[n].clone()
-            for i, j in ref.pixel_order(saliency[n])[:count]:
-                expected[:, i, j] = end[n, :, i, j]
-            assert torch.equal(found[n], expected)
-        assert found.dtype == images.dtype
-
-
-def test_insertion_and_deletion_share_the_pixels():
-    images = nets.images(2, 3, (6, 5))
-    ranks = saliency_ranks(nets.images(2, 1, (6, 5), seed=2)[:, 0])
-    for count in perturbation_steps(6, 5):
-        inserted = perturb(images, ranks, count, insert=True)
-        deleted = perturb(images, ranks, count, insert=False)
-        assert torch.equal(inserted + deleted, images)
-
 
 # Curves step by step
 
@@ -275,6 +168,103 @@ def test_answers_to_no_plan(shape):
     with pytest.raises(ValueError, match="^Expected values") as raised:
         curves_of(torch.zeros(shape))
     assert str(raised.value) == f"Expected values to be of shape (N,2n), but got {shape}."
+
+
+# Layouts and memory
+
+
+class Largest(TorchDispatchMode):
+    """Notes the most values that any tensor has that is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            self.values = max(self.values, found.untyped_storage().nbytes() // found.itemsize)
+        return found
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_no_more_than_a_batch_is_held(rows):
+    images = nets.images(2, 3, (32, 4)).sigmoid().float()
+    maps = maps_for(images).float()
+    with Largest() as largest:
+        deletion_insertion(lambda x: x.mean(dim=(2, 3)), images, maps, 0, rows=rows)
+    inputs, batch = images.numel(), rows * images[0].numel()
+    assert largest.values == max(inputs, batch)
+
+
+@pytest.mark.parametrize("baseline", [None, 0.3])
+def test_float32_gives_the_curves_of_float64(baseline):
+    """Its images come channels last, the model and what is given stay as they are."""
+    net, images = nets.SmallNet().float().eval(), nets.images(2, 3, (19, 11)).float()
+    maps = prepare(maps_for(images).float(), (19, 11))
+    before = images.clone(), maps.clone(), copy.deepcopy(net.state_dict())
+    formats = [one.stride() for one in (images, maps, *net.state_dict().values())]
+    seen = []
+    net.register_forward_pre_hook(
+        lambda _, args: seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    found = torch.stack(deletion_insertion(reading(net), images, maps, 0, baseline=baseline))
+    assert set(seen) == {True}
+    assert torch.equal(images, before[0])
+    assert torch.equal(maps, before[1])
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[2][name])
+    assert formats == [one.stride() for one in (images, maps, *net.state_dict().values())]
+    exact = deletion_insertion(
+        reading(net.double()), images.double(), maps.double(), 0, baseline=baseline
+    )
+    assert torch.allclose(found.double(), torch.stack(exact), atol=1e-6)
+    assert set(seen[len(seen) // 2 :]) == {False}
+
+
+def test_a_model_that_needs_the_usual_layout():
+    """`view` behind a map of more than one pixel fails on images that come channels last."""
+
+    class ViewNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3, stride=4), nn.Linear(4 * 5 * 3, 3)
+            self.calls = 0
+
+        def forward(self, images):
+            self.calls += 1
+            return self.fc(self.conv(images).view(len(images), -1))
+
+    net, images = ViewNet().eval(), nets.images(2, 3, (19, 11)).float()
+    maps = prepare(maps_for(images).float(), (19, 11))
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        net(images.contiguous(memory_format=torch.channels_last))
+    net.calls = 0
+    found = torch.stack(deletion_insertion(reading(net), images, maps, [0, 2], rows=3))
+    assert net.calls == 1 + 4  # 12 images
+    exact = deletion_insertion(reading(net.double()), images.double(), maps.double(), [0, 2])
+    assert torch.allclose(found.double(), torch.stack(exact), atol=1e-6)
+
+
+def test_a_model_that_gives_its_input():
+    """What is read must not change with the images drawn later."""
+    images = nets.images(2, 3, (4, 5)).sigmoid().float()
+    maps = nets.images(2, 1, (4, 5), seed=2)[:, 0].float()
+    found = deletion_insertion(lambda x: x[:, :, 1, 2], images, maps, [0, 2], step=3)
+    exact = deletion_insertion(lambda x: x[:, :, 1, 2] + 0, images, maps, [0, 2], step=3)
+    assert torch.equal(torch.stack(found), torch.stack(exact))
+    for n, target in enumerate((0, 2)):
+        gone = ref.pixel_order(prepare(maps, (4, 5))[n]).index((1, 2)) // 3 + 1
+        value = images[n, target, 1, 2].item()
+        assert found[0][n].tolist() == [value] * gone + [0.0] * (8 - gone)
+        assert found[1][n].tolist() == [0.0] * gone + [value] * (8 - gone)
+
+
+def test_images_that_need_gradients_are_read_without():
+    images = nets.images(1, 3, (8, 8)).float().sigmoid().requires_grad_()
+    found = torch.cat(deletion_insertion(Counting(), images, images[:, 0], 0))
+    assert not found.requires_grad
+    assert images.grad is None
 
 
 IMAGES, MAPS = torch.rand(2, 3, 8, 8), torch.rand(2, 4, 4)

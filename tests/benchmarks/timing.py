@@ -1,0 +1,102 @@
+"""Stopwatches of the benchmarks: contestants that take turns, and one forward pass as the unit.
+
+Machines differ and are busy now and then, so nothing here is a figure by itself: contestants are
+measured in turns (A B C A B C ...) in one process, and reported as ratios of medians. The unit is
+one plain forward pass of the same model, for one image, as a batch in the fastest layout takes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+Contestants = Mapping[str, Callable[[], object]]
+
+
+class Stopwatch:
+    """Adds up the time inside a model's forward passes, from now on until ``close``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.seconds = self._start = 0.0
+        self._handles = [
+            model.register_forward_pre_hook(lambda *_: self._begin()),
+            model.register_forward_hook(lambda *_: self._end()),
+        ]
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap, and begin the next one."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
+
+    def close(self) -> None:
+        """Take the hooks off the model."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _begin(self) -> None:
+        self._start = time.perf_counter()
+
+    def _end(self) -> None:
+        self.seconds += time.perf_counter() - self._start
+
+
+def interleave(contestants: Contestants, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each contestant in each round, in turns; one more round warms up.
+
+    What contestants write to stderr (progress bars) is dropped.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(rounds + 1):
+        for name, run in contestants.items():
+            with contextlib.redirect_stderr(io.StringIO()):
+                start = time.perf_counter()
+                run()
+                took = time.perf_counter() - start
+            if number:
+                seconds[name].append(took)
+    return seconds
+
+
+def measure(
+    contestants: Contestants, watch: Stopwatch, rounds: int
+) -> dict[str, tuple[float, float]]:
+    """Return the median seconds of each contestant, and of those inside the watched model."""
+    inside: dict[str, list[float]] = {name: [] for name in contestants}
+
+    def watched(name: str, run: Callable[[], object]) -> Callable[[], None]:
+        def go() -> None:
+            watch.lap()
+            run()
+            inside[name].append(watch.lap())
+
+        return go
+
+    found = interleave({name: watched(name, run) for name, run in contestants.items()}, rounds)
+    return {
+        name: (statistics.median(seconds), statistics.median(inside[name][1:]))  # 0 warms up
+        for name, seconds in found.items()
+    }
+
+
+def plain(model: nn.Module, image: Tensor, batch: int = 8, times: int = 1) -> Callable[[], None]:
+    """Return a contestant: some forward passes of a batch of an image (1,c,H,W), channels last."""
+    images = image.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for _ in range(times):
+                model(images)
+
+    return run
+
+
+def unit(model: nn.Module, image: Tensor, batch: int = 8, rounds: int = 5) -> float:
+    """Return the median seconds of one plain forward pass, for one image of a batch."""
+    seconds = interleave({"plain": plain(model, image, batch)}, rounds)["plain"]
+    return statistics.median(seconds) / batch
