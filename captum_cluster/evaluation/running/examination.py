@@ -30,7 +30,8 @@ from captum_cluster.evaluation.running.measures import Metric
 from captum_cluster.evaluation.running.passes import CURVES, SharedPasses
 from captum_cluster.evaluation.running.records import encode_sums
 from captum_cluster.functional.attribution import saliency
-from captum_cluster.functional.metrics.reading import Reader, rows_per_read
+from captum_cluster.functional.attribution.scoring import rows_per_pass
+from captum_cluster.functional.metrics.reading import Reader
 
 _THUMBNAIL = 56
 _SHOWN_LABELS = 2
@@ -150,7 +151,7 @@ class Examiner:
         image, settings = seen.image, self._settings
         curves = len(seen.targets) and CURVES in settings.wants
         bare = self._baseline(image) if curves else seen.whole
-        rows = settings.rows or rows_per_read(image)
+        rows = settings.rows or rows_per_pass(image)
         baseline, step = settings.baseline, settings.step
         return SharedPasses(self._reader, image, seen.whole, bare, rows, baseline, step)
 

@@ -34,6 +34,16 @@ def is_faster_channels_last(images: Tensor) -> bool:
     )
 
 
+def is_of_layout(error: RuntimeError) -> bool:
+    """Return whether an error says that a tensor does not lie in memory as it should.
+
+    Example:
+        >>> is_of_layout(RuntimeError("view size is not compatible with input tensor's size"))
+        True
+    """
+    return _OF_LAYOUT.search(str(error)) is not None
+
+
 def fast_layout(tensor: Tensor) -> Tensor:
     """Return images channels-last where that is faster, and any other tensor as it is."""
     if is_faster_channels_last(tensor):
@@ -81,7 +91,7 @@ class FastLayout:
         try:
             return self.forward(moved, rows)
         except RuntimeError as error:
-            if not _OF_LAYOUT.search(str(error)):
+            if not is_of_layout(error):
                 raise
             self.channels_last = False
         return self._by_default(inputs, rows)

@@ -147,7 +147,7 @@ class MaskedScorer:
         """
         pairs, index = masks.passes()
         step = self.rows or min(rows_per_pass(image) for image in self.inputs if image.ndim == 4)
-        chunks = torch.split(pairs, step)
+        chunks = pairs.tensor_split(math.ceil(len(pairs) / step))  # even: a small one is slow
         bar = tqdm(chunks, desc="masked passes", disable=not self.show_progress)
         with torch.no_grad(), self.session(len(chunks)):
             scores = torch.cat([self._score(masks, chunk) for chunk in bar])

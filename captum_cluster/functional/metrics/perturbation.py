@@ -9,13 +9,14 @@ from torch import Tensor
 
 from captum_cluster._checks import check_finite, check_integer, expected
 from captum_cluster.functional.attribution.masks import saliency
+from captum_cluster.functional.attribution.scoring import rows_per_pass
 from captum_cluster.functional.metrics.perturbed_images import (
     PerturbedImages,
     perturbation_steps,
     saliency_order,
 )
 from captum_cluster.functional.metrics.probabilities import check_probabilities, check_target
-from captum_cluster.functional.metrics.reading import Draw, Read, Reader, in_turn, rows_per_read
+from captum_cluster.functional.metrics.reading import Draw, Read, Reader, in_turn
 
 
 def curves_of(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,7 +65,7 @@ def deletion_insertion(
         step: Pixels per step; None for 8 * W.
         baseline: What takes the place of a deleted pixel, in the model's (preprocessed) range: a
             number or a tensor that broadcasts to the inputs; None for 0.
-        rows: Images in one forward pass at most; None lets ``rows_per_read`` choose.
+        rows: Images in one forward pass at most; None lets ``rows_per_pass`` choose.
 
     Returns:
         deletion: (N,n+1), from the whole image to the bare baseline.
@@ -90,7 +91,7 @@ def deletion_insertion(
     size = (inputs.shape[-2], inputs.shape[-1])
     steps, fill = perturbation_steps(*size, step), _fill(inputs, baseline)
     order = saliency_order(saliency(check_finite("maps", maps).to(inputs.device), size))
-    rows = rows_per_read(inputs) if rows is None else check_integer("rows", rows, 1)
+    rows = rows_per_pass(inputs) if rows is None else check_integer("rows", rows, 1)
 
     def perturbed(number: int) -> Draw:
         return PerturbedImages(inputs[number], order[number], fill[number], steps).draw

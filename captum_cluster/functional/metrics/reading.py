@@ -10,39 +10,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from captum_cluster.functional.attribution.scoring import rows_per_pass
+from captum_cluster.functional.attribution.layout import is_faster_channels_last, is_of_layout
 
 Read: TypeAlias = Callable[[Tensor], Tensor]
 """Gives something of shape (M,...) for images (M,c,H,W)."""
 
 Draw: TypeAlias = Callable[[Tensor, int], None]
 """``draw(rows, first)`` writes the images first, first + 1, ... into rows (M,c,H,W)."""
-
-# Eight images at 224x224. The first activations of torchvision's ResNets are some 5 times their
-# input, and the C library keeps no block above 32 MiB for the next pass: larger ones are mapped
-# and cleared each time, which costs more than a smaller batch does.
-_CPU_INPUT = 5 * 2**20
-
-_OF_LAYOUT = ("view size is not compatible", "contiguous", "stride")
-
-
-def rows_per_read(image: Tensor) -> int:
-    """Return how many images to read at once where all of them are at hand.
-
-    As many as memory allows (``rows_per_pass``); on the CPU no more than are fastest.
-
-    Args:
-        image: (N,c,H,W).
-
-    Example:
-        >>> rows_per_read(torch.zeros(1, 3, 224, 224)), rows_per_read(torch.zeros(1, 1, 28, 28))
-        (8, 128)
-    """
-    rows = rows_per_pass(image)
-    if image.device.type != "cpu":
-        return rows
-    size = max(1, math.prod(image.shape[1:]) * image.element_size())
-    return max(1, min(rows, _CPU_INPUT // size))
 
 
 def in_turn(drawings: Callable[[int], Draw], each: int) -> Draw:
@@ -117,11 +91,11 @@ class Reader:
     def _batch(self, draw: Draw, first: int, image: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Return what is read of one batch."""
         blank = functools.partial(torch.empty, shape, dtype=image.dtype, device=image.device)
-        if self._channels_last and image.device.type == "cpu" and image.dtype == torch.float32:
+        if self._channels_last and is_faster_channels_last(image):
             try:
                 return self._read(_drawn(draw, first, blank(memory_format=torch.channels_last)))
             except RuntimeError as error:
-                if not any(words in str(error) for words in _OF_LAYOUT):
+                if not is_of_layout(error):
                     raise
                 self._channels_last = False
         # Drawn anew: the model may have changed its input before it failed.
