@@ -19,17 +19,25 @@ from captum_cluster.hooks.observing import (
     inputs_of,
     trace_shapes,
 )
+from captum_cluster.hooks.recording import Record, Step, record
+from captum_cluster.hooks.replaying import ReplayError, given, replayed
 
 __all__ = [
     "Capture",
     "ForwardCount",
+    "Record",
+    "ReplayError",
+    "Step",
     "capture",
     "check_layer",
     "count_forwards",
+    "given",
     "grads_kept",
     "inputs_of",
     "modes_kept",
     "owner_of",
+    "record",
+    "replayed",
     "structure_kept",
     "trace_shapes",
     "untouched",
