@@ -1,7 +1,7 @@
 """Look into a model while it runs, and leave it as it was found.
 
-The only room that registers hooks. Every context manager here takes back what it did when it is
-left, also when the model raises.
+The only room that registers hooks and exchanges what modules run. Every context manager here takes
+back what it did when it is left, also when the model raises.
 """
 
 from captum_cluster.hooks.capturing import Capture, capture

@@ -271,6 +271,32 @@ def test_other_threads_run_the_model_as_always():
     assert torch.equal(found["other"], outputs)
 
 
+def test_one_thread_at_a_time_exchanges_what_modules_run():
+    model = ready(Blocks("add"))
+    recorded, outputs = watch(model, model.layer, X)
+    entered, found = threading.Event(), {}
+
+    def other():
+        own, _ = watch(model, model.layer, X)
+        with torch.no_grad(), replayed(own, [step.output for step in own.steps], own.value):
+            entered.set()
+            found["other"] = model(X)
+
+    worker = threading.Thread(target=other)
+    with (
+        torch.no_grad(),
+        replayed(recorded, [step.output for step in recorded.steps], recorded.value),
+    ):
+        worker.start()
+        assert not entered.wait(0.2)
+        found["this"] = model(X)
+    worker.join()
+    assert entered.is_set()
+    assert torch.equal(found["this"], outputs)
+    assert torch.equal(found["other"], outputs)
+    assert all("forward" not in vars(module) for module in model.modules())
+
+
 def test_a_module_that_raises_and_is_caught_does_not_disturb_the_replay():
     class Catching(nn.Module):
         def __init__(self):

@@ -506,6 +506,17 @@ def test_a_transform_that_computes(name):
         cam.attribute(x, 1)
 
 
+def test_an_output_that_is_what_the_layer_gives():
+    net = ready(nn.Sequential(nets.SmallNet().conv1, nn.Conv2d(8, 1, 4), nn.Flatten()))
+    cam = LayerAblationCam(net, net[1])
+    results = [cam.explain(X, None, way=way) for way in ("tail", "full")]
+    assert [result.way for result in results] == ["shared", "full"]
+    for result in results:
+        assert result.whole.abs().min() > 0
+        assert (result.scores == 0).all()
+        assert (result.weights == 1).all()
+
+
 # The host's own
 
 
