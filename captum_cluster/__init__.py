@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from captum_cluster._types import CamResult
     from captum_cluster.attr import (
+        LayerAblationCam,
         LayerClassActivationMap,
         LayerClusterCam,
         LayerCollectionCam,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from captum_cluster.grad_cam import (
         CAM,
         RISE,
+        AblationCAM,
         ClusterCAM,
         CollectionCAM,
         MinMaxCAM,
@@ -43,10 +45,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "AblationCAM": "captum_cluster.grad_cam",
     "CAM": "captum_cluster.grad_cam",
     "CamResult": "captum_cluster._types",
     "ClusterCAM": "captum_cluster.grad_cam",
     "CollectionCAM": "captum_cluster.grad_cam",
+    "LayerAblationCam": "captum_cluster.attr",
     "LayerClassActivationMap": "captum_cluster.attr",
     "LayerClusterCam": "captum_cluster.attr",
     "LayerCollectionCam": "captum_cluster.attr",
@@ -75,9 +79,11 @@ _EXPORTS = {
 __all__ = [
     "CAM",
     "RISE",
+    "AblationCAM",
     "CamResult",
     "ClusterCAM",
     "CollectionCAM",
+    "LayerAblationCam",
     "LayerClassActivationMap",
     "LayerClusterCam",
     "LayerCollectionCam",

@@ -18,10 +18,12 @@ HEAVY = ["torch", "torchvision", "matplotlib", "lightning", "sklearn", "scipy", 
 # The public names, on purpose a second time: a change here is a change for users.
 PUBLIC = {
     "captum_cluster": [
+        "AblationCAM",
         "CAM",
         "CamResult",
         "ClusterCAM",
         "CollectionCAM",
+        "LayerAblationCam",
         "LayerClassActivationMap",
         "LayerClusterCam",
         "LayerCollectionCam",
@@ -48,6 +50,7 @@ PUBLIC = {
         "explain",
     ],
     "captum_cluster.attr": [
+        "LayerAblationCam",
         "LayerClassActivationMap",
         "LayerClusterCam",
         "LayerCollectionCam",
@@ -61,6 +64,7 @@ PUBLIC = {
         "MultiScale",
     ],
     "captum_cluster.grad_cam": [
+        "AblationCAM",
         "CAM",
         "ClusterCAM",
         "CollectionCAM",
@@ -344,6 +348,14 @@ PUBLIC = {
         "sanity_check",
     ],
     "captum_cluster.methods": [
+        "ABLATION_CAM",
+        "Ablate",
+        "Ablated",
+        "AblationCamConfig",
+        "AblationCamResult",
+        "Ablator",
+        "WholePass",
+        "ablation_cam",
         "Algorithm",
         "CAM",
         "CLUSTER_CAM",

@@ -1,5 +1,6 @@
 """The Captum face: ``LayerAttribution`` classes."""
 
+from captum_cluster.attr.ablation_cam import LayerAblationCam
 from captum_cluster.attr.cam import LayerClassActivationMap
 from captum_cluster.attr.cluster_cam import LayerClusterCam
 from captum_cluster.attr.collection_cam import LayerCollectionCam
@@ -13,6 +14,7 @@ from captum_cluster.attr.score_cam import LayerScoreCam
 from captum_cluster.attr.sub_category_cam import LayerSubCategoryCam
 
 __all__ = [
+    "LayerAblationCam",
     "LayerClassActivationMap",
     "LayerClusterCam",
     "LayerCollectionCam",

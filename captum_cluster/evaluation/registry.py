@@ -45,6 +45,7 @@ OWN: dict[str, tuple[Any, dict[str, Any]]] = {
     "multi-level-cam": (attr.LayerMultiLevelCam, {}),
     "sub-category-cam": (attr.LayerSubCategoryCam, {}),
     "score-cam": (attr.LayerScoreCam, {}),
+    "ablation-cam": (attr.LayerAblationCam, {}),
     "rise": (attr.LayerRise, {}),
 }
 """Our methods by name: a class of the Captum face, and the options that the name stands for."""

@@ -1,5 +1,6 @@
 """The pytorch-grad-cam face: ``BaseCAM`` classes, and a target for the host's own."""
 
+from captum_cluster.grad_cam.ablation_cam import AblationCAM
 from captum_cluster.grad_cam.cam import CAM
 from captum_cluster.grad_cam.cluster_cam import ClusterCAM
 from captum_cluster.grad_cam.collection_cam import CollectionCAM
@@ -16,6 +17,7 @@ from captum_cluster.grad_cam.targets import MinMaxTarget
 __all__ = [
     "CAM",
     "RISE",
+    "AblationCAM",
     "ClusterCAM",
     "CollectionCAM",
     "MinMaxCAM",

@@ -1,7 +1,7 @@
 """Look into a model while it runs, and leave it as it was found.
 
-The only room that registers hooks. Every context manager here takes back what it did when it is
-left, also when the model raises.
+The only room that registers hooks and exchanges what modules run. Every context manager here takes
+back what it did when it is left, also when the model raises.
 """
 
 from captum_cluster.hooks.capturing import Capture, capture
@@ -20,17 +20,25 @@ from captum_cluster.hooks.observing import (
     inputs_of,
     trace_shapes,
 )
+from captum_cluster.hooks.recording import Record, Step, record
+from captum_cluster.hooks.replaying import ReplayError, given, replayed
 
 __all__ = [
     "Capture",
     "ForwardCount",
+    "Record",
+    "ReplayError",
+    "Step",
     "capture",
     "check_layer",
     "count_forwards",
+    "given",
     "grads_kept",
     "inputs_of",
     "modes_kept",
     "owner_of",
+    "record",
+    "replayed",
     "structure_kept",
     "trace_shapes",
     "untouched",

@@ -1,5 +1,13 @@
 """The algorithms: one config and one function each, knowing no host library."""
 
+from captum_cluster.methods.ablating import Ablate, Ablated, Ablator
+from captum_cluster.methods.ablation_cam import (
+    ABLATION_CAM,
+    AblationCamConfig,
+    AblationCamResult,
+    ablation_cam,
+)
+from captum_cluster.methods.ablation_ways import WholePass
 from captum_cluster.methods.algorithm import Algorithm, option_parameters, with_options
 from captum_cluster.methods.batch import (
     check_baselines,
@@ -71,6 +79,7 @@ from captum_cluster.methods.sub_category_cam import (
 )
 
 __all__ = [
+    "ABLATION_CAM",
     "CAM",
     "CLUSTER_CAM",
     "COLLECTION_CAM",
@@ -81,6 +90,11 @@ __all__ = [
     "RISE",
     "SCORE_CAM",
     "SUB_CATEGORY_CAM",
+    "Ablate",
+    "Ablated",
+    "AblationCamConfig",
+    "AblationCamResult",
+    "Ablator",
     "Algorithm",
     "CamConfig",
     "ClusterCamConfig",
@@ -103,6 +117,8 @@ __all__ = [
     "ScoreCamConfig",
     "SubCategoryCamConfig",
     "SubCategoryCamResult",
+    "WholePass",
+    "ablation_cam",
     "cam",
     "check_baselines",
     "check_groups_of",

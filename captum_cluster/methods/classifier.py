@@ -129,18 +129,22 @@ def sub_category_weight(head: nn.Module, maps: Tensor, outputs: Tensor) -> Tenso
     return weight.reshape(labels, number, -1).to(maps)
 
 
-def closed_form_weight(classifier: nn.Module, maps: Tensor, outputs: Tensor) -> Tensor:
+def closed_form_weight(
+    classifier: nn.Module, maps: Tensor, outputs: Tensor, *, tolerance: float = 1e-3
+) -> Tensor:
     """Return the classifier's weights (L,C), checked to explain the outputs.
 
     Args:
         classifier: See ``find_classifier``.
         maps: (N,C,h,w), the layer's maps.
         outputs: (N,L), the model's logits.
+        tolerance: How far both may differ, relative to the image's largest logit; in half
+            precision at least eight roundings.
 
     Raises:
         ValueError: The outputs are not finite.
         LayerError: The mean of the maps, times the weights, plus the bias is not the logits, to
-            1e-3 of the image's largest (eight roundings in half precision). The message names the
+            the tolerance. The message names the
             forms that need no such classifier.
 
     Example:
@@ -168,7 +172,7 @@ def closed_form_weight(classifier: nn.Module, maps: Tensor, outputs: Tensor) -> 
     scale = outputs.abs().amax(dim=1).to(logits).clamp(min=torch.finfo(logits.dtype).tiny)
     error = float(((logits - outputs.to(logits)).abs().amax(dim=1) / scale).max())
     # Half precision keeps three digits, or two.
-    if not error <= max(1e-3, 8 * torch.finfo(outputs.dtype).eps):
+    if not error <= max(tolerance, 8 * torch.finfo(outputs.dtype).eps):
         got = f"a relative difference of {error:.2g}"
         raise LayerError(expected("the model", what, got) + _ADVICE)
     return weight

@@ -18,6 +18,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch.nn.modules import module as torch_module
 
 from captum_cluster.attr import (
+    LayerAblationCam,
     LayerClassActivationMap,
     LayerClusterCam,
     LayerCollectionCam,
@@ -32,6 +33,7 @@ from captum_cluster.attr import (
 from captum_cluster.grad_cam import (
     CAM,
     RISE,
+    AblationCAM,
     ClusterCAM,
     CollectionCAM,
     MinMaxCAM,
@@ -43,6 +45,7 @@ from captum_cluster.grad_cam import (
     SubCategoryCAM,
 )
 from captum_cluster.methods import (
+    AblationCamConfig,
     CamConfig,
     ClusterCamConfig,
     CollectionCamConfig,
@@ -69,6 +72,9 @@ def labels_of(inputs):
     return [[int(count) % 3, (int(count) + 1) % 3] for count in positive]
 
 
+SIZE_OF_A_PASS = {"perturbations_per_eval": None, "show_progress": False}
+
+
 @dataclass(frozen=True)
 class Case:
     """One method with options that are cheap enough for tests.
@@ -83,6 +89,7 @@ class Case:
         scaled: Each map is scaled to [0,1].
         denoised: A pixel may jump to 0: rounding moves single pixels far.
         masked: Scores masked images: takes baselines, a size of passes and a score function.
+        ablates: Scores images without one map: takes a size of passes and a score function.
         rounds: How often masks are scored, each time as few passes as hold them all.
         gradient: Differentiates the model.
         closed_form: Reads the linear classifier: explains only a layer that is pooled before it.
@@ -105,6 +112,7 @@ class Case:
     scaled: bool = False
     denoised: bool = False
     masked: bool = False
+    ablates: bool = False
     rounds: int = 1
     gradient: bool = False
     closed_form: bool = False
@@ -122,6 +130,17 @@ class Case:
     def earlier(self):
         """A layer before ``relu2``, or one behind it where the method explains no earlier one."""
         return "dropout" if self.closed_form or self.sub_head else "relu1"
+
+    @property
+    def scores(self):
+        """Whether the weights come from scores, whatever the scale of the maps."""
+        return self.masked or self.ablates
+
+    @property
+    def run_options(self):
+        """The options of how passes are made, by their names in the Captum face."""
+        run = {"baselines": None} if self.masked else {}
+        return {**run, **SIZE_OF_A_PASS} if self.scores else run
 
     def given(self, labels):
         """Return the option that gives these labels, for methods that have it."""
@@ -235,6 +254,25 @@ def _collections(channels, result):
     return int(total)
 
 
+def _ablation_cam(name, **options):
+    return Case(
+        name,
+        "ablation-cam",
+        LayerAblationCam,
+        AblationCAM,
+        AblationCamConfig,
+        passes=_ablations,
+        options=options,
+        ablates=True,
+    )
+
+
+def _ablations(channels, result):
+    """Behind the layer one row of the model's input stands for all maps, and one for the check."""
+    rows = {"closed": 0, "shared": 2, "full": channels}[result.way]
+    return len(result.maps) * (1 + rows)
+
+
 _MINMAX_GRAD_CAM = ("minmax-grad-cam", LayerMinMaxGradCam, MinMaxGradCAM, MinMaxGradCamConfig)
 _MINMAX_CAM = ("minmax-cam", LayerMinMaxCam, MinMaxCAM, MinMaxCamConfig)
 
@@ -252,6 +290,9 @@ CASES = [
         passes=lambda c, result: len(result.maps) * (1 + c),
         masked=True,
     ),
+    _ablation_cam("ablation-cam"),
+    _ablation_cam("ablation-cam-tail", way="tail"),
+    _ablation_cam("ablation-cam-low", way="tail", fill="low"),
     Case(
         "rise",
         "rise",

@@ -170,7 +170,7 @@ def test_a_model_that_is_none(case):
 @pytest.mark.parametrize("label", [5, 1000])
 def test_a_target_out_of_range(case, face, label):
     model = net()
-    of_functions = face == "grad_cam" and not case.index_targets
+    of_functions = face == "grad_cam" and not (case.index_targets or case.ablates)
     parts = ["target", str(label), "output of shape (5,)" if of_functions else "0 to 4"]
     check(ValueError, parts, face, case, model, model.relu2, batch(), label)
     check(AssertionError, parts, face, case, model, model.relu2, batch(), label)
@@ -216,6 +216,7 @@ def test_a_beta_out_of_range(case, face, beta):
 CHOICES = {
     "cluster-cam": ["clustering", "combine", "map_scale", "similarity", "distance_scale"],
     "score-cam": ["weighting"],
+    "ablation-cam": ["fill", "way", "score_function"],
     "rise": [],
     "collection-cam": ["sufficient_score"],
     "minmax-grad-cam": ["contrast", "reduction"],

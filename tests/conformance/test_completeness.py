@@ -14,6 +14,7 @@ import captum_cluster.methods
 from captum_cluster.methods import Algorithm
 from tests.conformance.cases import CASES
 from tests.helpers import (
+    ablation_references,
     collection_references,
     level_references,
     minmax_references,
@@ -22,6 +23,7 @@ from tests.helpers import (
 )
 
 REFERENCES = (
+    ablation_references,
     references,
     collection_references,
     minmax_references,
@@ -59,7 +61,7 @@ def test_the_methods_of_the_first_issues_are_there():
     ids = {algorithm.id for algorithm in FOUND.values()}
     assert {"cluster-cam", "score-cam", "rise"} <= ids
     assert {"collection-cam", "minmax-grad-cam", "minmax-cam", "cam"} <= ids
-    assert {"multi-branch-cam", "multi-level-cam", "sub-category-cam"} <= ids
+    assert {"ablation-cam", "multi-branch-cam", "multi-level-cam", "sub-category-cam"} <= ids
     assert len(ids) == len(FOUND), "two methods share an id"
 
 

@@ -87,7 +87,8 @@ def test_the_constructor_takes_what_the_host_passes_by_position(case):
 @every_case
 def test_the_options_stand_in_the_constructors_signature(case):
     shown = inspect.signature(case.grad_cam).parameters
-    run = {"baselines": None, "batch_size": None, "show_progress": False} if case.masked else {}
+    names = {"perturbations_per_eval": "batch_size"}
+    run = {names.get(name, name): default for name, default in case.run_options.items()}
     run = {"classifier": None} if case.closed_form else run
     run = {"head": None} if case.sub_head else run
     run["tta_transforms"] = None

@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from captum_cluster.methods import (
+    ABLATION_CAM,
     CAM,
     CLUSTER_CAM,
     COLLECTION_CAM,
@@ -14,6 +15,7 @@ from captum_cluster.methods import (
     MINMAX_GRAD_CAM,
     RISE,
     SCORE_CAM,
+    AblationCamConfig,
     Algorithm,
     CamConfig,
     ClusterCamConfig,
@@ -22,6 +24,7 @@ from captum_cluster.methods import (
     MinMaxGradCamConfig,
     RiseConfig,
     ScoreCamConfig,
+    ablation_cam,
     cam,
     cluster_cam,
     collection_cam,
@@ -87,6 +90,13 @@ def test_configure_refuses_other_options():
         (MINMAX_CAM, "minmax-cam", MinMaxCamConfig, minmax_cam, (True, False, True, False)),
         (CAM, "cam", CamConfig, cam, (True, False, False, False)),
         (SCORE_CAM, "score-cam", ScoreCamConfig, score_cam, (True, False, False, False)),
+        (
+            ABLATION_CAM,
+            "ablation-cam",
+            AblationCamConfig,
+            ablation_cam,
+            (True, False, False, False),
+        ),
         (RISE, "rise", RiseConfig, rise, (False, False, False, False)),
     ],
 )
@@ -97,7 +107,9 @@ def test_the_methods(algorithm, identifier, config, function, facts):
     assert algorithm.configure({}) == config()
 
 
-@pytest.mark.parametrize("config", [ClusterCamConfig, ScoreCamConfig, RiseConfig])
+@pytest.mark.parametrize(
+    "config", [ClusterCamConfig, ScoreCamConfig, RiseConfig, AblationCamConfig]
+)
 def test_configs_are_frozen_values(config):
     one = config()
     assert one == config()
@@ -110,13 +122,17 @@ def test_configs_are_frozen_values(config):
         dataclasses.replace(one).score_function = "logit"
 
 
-@pytest.mark.parametrize("config", [ClusterCamConfig, ScoreCamConfig, RiseConfig])
+@pytest.mark.parametrize(
+    "config", [ClusterCamConfig, ScoreCamConfig, RiseConfig, AblationCamConfig]
+)
 def test_every_option_is_documented(config):
     for field in dataclasses.fields(config):
         assert f"        {field.name}: " in config.__doc__
 
 
-@pytest.mark.parametrize("algorithm", [CLUSTER_CAM, SCORE_CAM, RISE], ids=lambda a: a.id)
+@pytest.mark.parametrize(
+    "algorithm", [CLUSTER_CAM, SCORE_CAM, RISE, ABLATION_CAM], ids=lambda a: a.id
+)
 @pytest.mark.parametrize("bad", [object(), [1]], ids=["object", "list"])
 def test_every_option_checks_its_type(algorithm, bad):
     for parameter in option_parameters(algorithm.config):
