@@ -124,6 +124,8 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
 
     algorithm: ClassVar[Algorithm]
     call_options: ClassVar[type]
+    # Whether the model is given images channels-last, where it is faster so.
+    channels_last: ClassVar[bool] = True
 
     def __init_subclass__(cls, algorithm: Algorithm | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -274,10 +276,12 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         config = self.algorithm.configure(own)
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         images = check_images(batch)
-        forward_of = functools.partial(_forward, images, additional_forward_args)
+        forward_of = functools.partial(
+            _forward, images, additional_forward_args, self.channels_last
+        )
         call = Call(
             forward_of(self.forward_func),
-            tuple(fast_layout(tensor.detach()) for tensor in batch),
+            tuple(self._laid_out(tensor.detach()) for tensor in batch),
             select(images=images),
             check_flag("attribute_to_layer_input", of_input),
             forward_of,
@@ -286,6 +290,9 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         modes = torch.inference_mode(False), torch.no_grad()
         with modes[0], modes[1], untouched(self.forward_func, self._layers()[0]):
             return self._explain(call, passed, config)
+
+    def _laid_out(self, tensor: Tensor) -> Tensor:
+        return fast_layout(tensor) if self.channels_last else tensor
 
     @abstractmethod
     def _explain(self, call: Call, passed: Any, config: Any) -> tuple[CamResult, ...]:
@@ -324,7 +331,9 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         return [feature_maps(found, call.images, self.reshape_transform)]
 
 
-def _forward(images: int, additional_forward_args: Any, model: Callable[..., Tensor]) -> FastLayout:
+def _forward(
+    images: int, additional_forward_args: Any, channels_last: bool, model: Callable[..., Tensor]
+) -> FastLayout:
     """Return a model as a function of inputs and of the images they belong to."""
     extra = _format_additional_forward_args(additional_forward_args) or ()
 
@@ -338,7 +347,7 @@ def _forward(images: int, additional_forward_args: Any, model: Callable[..., Ten
         output = _run_forward(model, batch, None, chosen or None)
         return check_outputs(output, len(rows))
 
-    return FastLayout(forward)
+    return FastLayout(forward, channels_last)
 
 
 def _in_graph(tensor: Tensor, gradients: bool) -> Tensor:

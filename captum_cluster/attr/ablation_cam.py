@@ -63,6 +63,8 @@ class LayerAblationCam(LayerCam, algorithm=ABLATION_CAM):
     """
 
     call_options: ClassVar[type] = AblationOptions
+    # The weights are small differences of scores: rounded as the host's they agree with it.
+    channels_last: ClassVar[bool] = False
 
     def _explain(self, call: Call, passed: AblationOptions, config: Any) -> tuple[CamResult, ...]:
         recording = record(

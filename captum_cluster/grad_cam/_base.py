@@ -47,12 +47,14 @@ class ScopedActivations:
         reshape_transform: Callable[[Tensor], Tensor] | None,
         *,
         with_gradients: bool = False,
+        channels_last: bool = True,
     ) -> None:
         self.model = model
         self.layers = list(layers)
         self.reshape_transform = reshape_transform
         self.with_gradients = with_gradients
-        self.forward = FastLayout(self._forward)
+        self.channels_last = channels_last
+        self.forward = FastLayout(self._forward, channels_last)
         self.activations: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self.clear()
@@ -63,7 +65,7 @@ class ScopedActivations:
         with torch.no_grad(), untouched(self.model), captures as captured:
             # What was made in inference mode takes no part in a graph, its copy does.
             copied = inputs.clone() if self.with_gradients and inputs.is_inference() else inputs
-            self.forward = FastLayout(self._forward)
+            self.forward = FastLayout(self._forward, self.channels_last)
             self.outputs = self.forward((copied,), torch.arange(len(inputs)))
         self.captured = captured
         self.activations = [
@@ -217,7 +219,8 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         if check_flag("eigen_smooth", eigen_smooth) and not self.algorithm.linear:
             what = f"False for {self.algorithm.id}, whose map is no sum of weighted feature maps"
             raise ValueError(expected("eigen_smooth", what, "True"))
-        images = fast_layout(input_tensor.detach().to(self.device))
+        images = input_tensor.detach().to(self.device)
+        images = fast_layout(images) if self.activations_and_grads.channels_last else images
         try:
             # No gradient can be taken of what is computed in inference mode.
             with torch.inference_mode(False), untouched(self.model):

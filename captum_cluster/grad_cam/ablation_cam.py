@@ -65,8 +65,9 @@ class AblationCAM(ScopedCAM, algorithm=ABLATION_CAM):
         super().__init__(
             model, target_layers, reshape_transform, tta_transforms=tta_transforms, **options
         )
+        # The weights are small differences of scores: rounded as the host's they agree with it.
         self.activations_and_grads: _RecordedActivations = _RecordedActivations(
-            model, self.target_layers, reshape_transform
+            model, self.target_layers, reshape_transform, channels_last=False
         )
         self.activations_and_grads.steps = self.config.replays
         self.batch_size = batch_size

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -100,3 +102,65 @@ def unit(model: nn.Module, image: Tensor, batch: int = 8, rounds: int = 5) -> fl
     """Return the median seconds of one plain forward pass, for one image of a batch."""
     seconds = interleave({"plain": plain(model, image, batch)}, rounds)["plain"]
     return statistics.median(seconds) / batch
+
+
+@dataclass(frozen=True)
+class Took:
+    """What one run took.
+
+    Attributes:
+        units: In units of one plain forward pass, measured right before and after it.
+        inside: Of these, inside the watched model.
+        seconds: By the clock.
+    """
+
+    units: float
+    inside: float
+    seconds: float
+
+
+def in_units(
+    contestants: Mapping[str, tuple[Callable[[], object], int]],
+    one: tuple[nn.Module, Callable[[], object], int],
+    *,
+    at_least: float = 0.3,
+) -> dict[str, list[Took]]:
+    """Return what each contestant takes in each of its rounds, in units of one plain pass.
+
+    The plain pass is measured before and after each run, so that neither a slow minute nor a
+    slow start counts for or against anyone.
+
+    Args:
+        contestants: Of each name what runs, and in how many rounds; one more warms up.
+        one: The model that they run, one plain batch of it, and the images of that batch.
+        at_least: Seconds that a measurement lasts: what is faster runs several times.
+    """
+    model, plain_batch, images = one
+    watch = Stopwatch(model)
+    found: dict[str, list[Took]] = {name: [] for name in contestants}
+    times: dict[str, int] = {}
+    with contextlib.redirect_stderr(io.StringIO()):
+        for name, (run, _) in contestants.items():
+            times[name] = max(1, math.ceil(at_least / _seconds(run)))
+        before = _seconds(plain_batch)
+        for number in range(max(rounds for _, rounds in contestants.values())):
+            for name, (run, rounds) in contestants.items():
+                if number >= rounds:
+                    continue
+                watch.lap()
+                took = _seconds(run, times[name])
+                inside = watch.lap() / times[name]
+                after = _seconds(plain_batch)
+                unit = (before + after) / 2 / images
+                found[name].append(Took(took / unit, inside / unit, took))
+                before = after
+    watch.close()
+    return found
+
+
+def _seconds(run: Callable[[], object], times: int = 1) -> float:
+    """Return the seconds that one run takes, as the mean of some."""
+    start = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times

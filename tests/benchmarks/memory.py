@@ -1,0 +1,131 @@
+"""Peak memory of one call beyond the network and its images, each in a process of its own.
+
+    python -m tests.benchmarks.memory [--models resnet18,mobilenet_v2] [--json FILE]
+
+MB of resident memory at the peak of a call, less those before it; the peak of one plain pass of
+six images (a chunk of masked ones) stands beside it, and what is above that is a method's own.
+Freed blocks go back to the system at once here, so that the peak is of what is in use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torchcam.methods import ScoreCAM
+
+from captum_cluster import LayerClusterCam, LayerCollectionCam, LayerScoreCam
+from tests.benchmarks.contestants import stock, torchcam
+from tests.benchmarks.subjects import TARGET, Subject, subject
+from tests.benchmarks.timing import plain
+
+CHUNK = 6
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+
+_NAMES = (
+    "Cluster-CAM",
+    "Collection-CAM, all layers",
+    "Score-CAM",
+    "pytorch-grad-cam ScoreCAM",
+    "torchcam ScoreCAM",
+)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The peak of one contestant on a batch, in MB."""
+
+    model: str
+    name: str
+    batch: int
+    peak: float
+
+
+def peaks(models: list[str]) -> list[Peak]:
+    """Return the peaks of all contestants."""
+    found = []
+    for model in models:
+        for name in ("plain pass", *_NAMES):
+            for batch in (CHUNK,) if name == "plain pass" else (1, 4):
+                run = [sys.executable, "-m", "tests.benchmarks.memory", "--one"]
+                text = subprocess.run(
+                    [*run, model, name, str(batch)],
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    env={**os.environ, **MALLOC},
+                ).stdout
+                found.append(Peak(model, name, batch, float(text)))
+    return found
+
+
+def measure_here(model: str, name: str, batch: int) -> float:
+    """Return the peak of one call in this process, which has made a small one before."""
+    torch.set_num_threads(1)
+    one = subject(model, images=batch)
+    run = _run(one, name, batch)
+    plain(one.model, one.images[:1, :, :32, :32], 1)()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    run()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _run(one: Subject, name: str, batch: int) -> Callable[[], object]:
+    if name == "plain pass":
+        return plain(one.model, one.images[:1], batch)
+    rows: dict[str, Callable[[], object]] = {
+        "Score-CAM": lambda: LayerScoreCam(one.model, one.layer).attribute(one.images, TARGET),
+        "Cluster-CAM": lambda: LayerClusterCam(one.model, one.layer).attribute(one.images, TARGET),
+        "Collection-CAM, all layers": lambda: LayerCollectionCam(one.model, one.layers).attribute(
+            one.images, TARGET
+        ),
+        "pytorch-grad-cam ScoreCAM": lambda: stock(one, "ScoreCAM", one.images),
+        "torchcam ScoreCAM": lambda: torchcam(one, ScoreCAM, one.images),
+    }
+    return rows[name]
+
+
+def _status(field: str) -> float:
+    """Return a figure of this process in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return float(line.split()[1])
+    raise RuntimeError(f"the system does not tell {field}")
+
+
+def table(found: list[Peak]) -> str:
+    """Return peaks as Markdown."""
+    lines = ["| model | contestant | images | peak, MB |", "|---|---|---|---|"]
+    lines += [f"| {one.model} | {one.name} | {one.batch} | {one.peak:.0f} |" for one in found]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the peak memory of one call.")
+    parser.add_argument("--models", default="resnet18,mobilenet_v2")
+    parser.add_argument("--json", help="also write the peaks to this file")
+    parser.add_argument("--one", nargs=3, metavar=("MODEL", "NAME", "BATCH"))
+    options = parser.parse_args()
+    if options.one:
+        model, name, batch = options.one
+        print(measure_here(model, name, int(batch)))
+        return
+    found = peaks(options.models.split(","))
+    print(table(found))
+    if options.json:
+        text = json.dumps([dataclasses.asdict(one) for one in found], indent=2)
+        Path(options.json).write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
