@@ -135,14 +135,20 @@ def check_flag(name: str, value: Any) -> bool:
     return value
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Return whether a tensor holds neither NaN nor infinity."""
+    # Either of them shows in the sum, which is quick; a sum may also overflow by itself.
+    return bool(tensor.sum().isfinite()) or bool(torch.isfinite(tensor).all())
+
+
 def check_finite(name: str, tensor: Tensor) -> Tensor:
     """Return ``tensor`` if it holds neither NaN nor infinity.
 
     Raises:
         ValueError: It does; the message says which of the two and in which row.
     """
-    good = torch.isfinite(tensor)
-    if not bool(good.all()):
+    if not all_finite(tensor):
+        good = torch.isfinite(tensor)
         where = torch.nonzero(~good)[0].tolist()
         value = float(tensor[tuple(where)])
         kind = "NaN" if math.isnan(value) else "an infinite value"

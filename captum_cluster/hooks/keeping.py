@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -22,13 +23,36 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
         >>> net.training, net[0].training
         (True, False)
     """
-    before = [(module, module.training) for module in model.modules()]
+    with _modes_kept(_modules(model)):
+        yield
+
+
+@contextmanager
+def _modes_kept(modules: list[nn.Module]) -> Iterator[None]:
+    before = [module.training for module in modules]
     try:
         yield
     finally:
-        # Flags are set one by one: `train()` may be overridden to freeze parts of a model.
-        for module, mode in before:
+        _set_modes(modules, before)
+
+
+def _set_modes(modules: list[nn.Module], modes: Iterable[bool]) -> None:
+    # One by one: `train()` may be overridden to freeze parts of a model. Where nothing is to be
+    # done nothing is: setting an attribute of a module is slow.
+    for module, mode in zip(modules, modes, strict=False):
+        if module.training != mode:
             module.training = mode
+
+
+def _modules(model: nn.Module) -> list[nn.Module]:
+    """Return what ``model.modules()`` does, without making their names."""
+    found, waiting = {id(model): model}, [model]
+    while waiting:
+        for child in waiting.pop()._modules.values():
+            if child is not None and id(child) not in found:
+                found[id(child)] = child
+                waiting.append(child)
+    return list(found.values())
 
 
 @contextmanager
@@ -100,7 +124,7 @@ def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
         (False, True)
     """
     owner = owner_of(model)
-    modules = [] if owner is None else list(owner.modules())
+    modules = [] if owner is None else _modules(owner)
     if modules and modules[0].training:
         warn("The model is in training mode. It is explained in eval mode, and put back after.")
     elif owner is None and layer is not None and layer.training:
@@ -110,10 +134,8 @@ def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
         )
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(owner)))
-        if owner is not None:
-            stack.enter_context(modes_kept(owner))
-        for module in modules:
-            module.training = False
+        stack.enter_context(_modes_kept(modules))
+        _set_modes(modules, itertools.repeat(False))
         yield
 
 

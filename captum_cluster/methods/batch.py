@@ -10,6 +10,7 @@ from torch import Tensor
 
 from captum_cluster._checks import (
     LayerError,
+    all_finite,
     check_finite,
     describe,
     expected,
@@ -197,6 +198,6 @@ def feature_maps(output: Any, images: int, reshape_transform: Transform | None =
         )
         message = expected(source, what, describe(maps))
         raise LayerError(message + (hint if reshape_transform is None else ""))
-    if not bool(torch.isfinite(maps).all()):
+    if not all_finite(maps):
         raise LayerError(expected("layer", "to give finite feature maps", "NaN or infinity"))
     return maps.to(torch.promote_types(maps.dtype, torch.float32))

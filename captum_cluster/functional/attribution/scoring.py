@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from captum_cluster._checks import check_choice, describe, expected
+from captum_cluster._checks import all_finite, check_choice, describe, expected
 from captum_cluster._types import Masks, ScoreFunction
 from captum_cluster.functional.attribution.layout import layout_of
 from captum_cluster.functional.attribution.targets import TargetSelector
@@ -192,8 +192,8 @@ class MaskedScorer:
 
     @staticmethod
     def _check(scores: Tensor, pairs: Tensor) -> None:
-        good = torch.isfinite(scores).all(dim=1)
-        if not bool(good.all()):
+        if not all_finite(scores):
+            good = torch.isfinite(scores).all(dim=1)
             image, mask = pairs[int((~good).nonzero()[0])].tolist()
             what = "finite for every masked image"
             got = f"NaN or infinity for mask {mask} of image {image}"
