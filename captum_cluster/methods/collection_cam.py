@@ -26,13 +26,14 @@ from captum_cluster.functional.attribution.collections import (
     collection_maps,
     map_statistics,
 )
-from captum_cluster.functional.attribution.masks import JoinedMasks, MapMasks, minmax
+from captum_cluster.functional.attribution.masks import JoinedMasks, KeptMasks, MapMasks, minmax
 from captum_cluster.functional.attribution.scoring import check_score_function
 from captum_cluster.functional.attribution.sufficiency import PowerMasks, sharpest_sufficient
 from captum_cluster.functional.attribution.weights import softmax_weights
 from captum_cluster.methods.algorithm import Algorithm
 
-_CHUNK = 64
+_CHUNK = 8
+_KEPT = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,11 @@ def collection_cam(
         start = found[-1].masks.stop if found else 0
         found.append(_collections(layer, number == len(layers) - 1, start, config))
     masks = _masks(found, config)
-    scores, baseline = _scores(masks, score, config, layers[0].maps)
+    # Needed for the scores and, these known, for the map.
+    rendered = KeptMasks(masks, _KEPT)
+    scores, baseline = _scores(rendered, score, config, layers[0].maps)
     weights = softmax_weights(scores)
-    maps = _weighted_sum(masks, weights, score.size, layers[-1].maps)
+    maps = _weighted_sum(rendered, weights, score.size, layers[-1].maps)
     increase = None if baseline is None else scores - baseline
     name, exponents = "collection-cam", None
     if config.sufficient:

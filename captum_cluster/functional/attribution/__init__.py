@@ -26,6 +26,7 @@ from captum_cluster.functional.attribution.levels import fuse_levels, rest_label
 from captum_cluster.functional.attribution.masks import (
     GridMasks,
     JoinedMasks,
+    KeptMasks,
     MapMasks,
     minmax,
     quantile_denoise,
@@ -60,6 +61,7 @@ __all__ = [
     "FastLayout",
     "GridMasks",
     "JoinedMasks",
+    "KeptMasks",
     "MapMasks",
     "MaskedScorer",
     "Partition",

@@ -238,6 +238,49 @@ class JoinedMasks:
         return rendered
 
 
+class KeptMasks:
+    """Masks that are rendered once where they are needed twice, as far as a limit allows.
+
+    Args:
+        masks: What is rendered.
+        limit: Bytes of rendered masks that are kept; what is above is rendered anew.
+
+    Example:
+        >>> kept = KeptMasks(MapMasks(torch.tensor([[[[0.0, 2.0]]]])), limit=8)
+        >>> kept.render(torch.tensor([0]), torch.tensor([0]), (1, 2)).flatten()
+        tensor([0., 1.])
+    """
+
+    def __init__(self, masks: Masks, limit: int) -> None:
+        self._masks, self._left = masks, limit
+        self._kept: dict[tuple[int, ...], Tensor] = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of images and of masks per image."""
+        return self._masks.shape
+
+    def passes(self) -> tuple[Tensor, Tensor]:
+        """Return the passes of the masks; see ``Masks``."""
+        return self._masks.passes()
+
+    def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
+        """Return the masks (P,1,H,W) of the pairs (image, mask)."""
+        places = [
+            (*size, image, mask)
+            for image, mask in zip(images.tolist(), masks.tolist(), strict=True)
+        ]
+        if all(place in self._kept for place in places):
+            return torch.stack([self._kept[place] for place in places])
+        rendered = self._masks.render(images, masks, size)
+        for place, mask in zip(places, rendered.unbind(), strict=True):
+            amount = mask.numel() * mask.element_size()
+            if place not in self._kept and amount <= self._left:
+                self._left -= amount
+                self._kept[place] = mask
+        return rendered
+
+
 def random_grids(
     n_masks: int, grid_size: int, probability: float, *, random_state: int
 ) -> tuple[Tensor, Tensor]:

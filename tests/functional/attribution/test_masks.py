@@ -11,6 +11,7 @@ from captum_cluster.functional.attribution.collections import collection_maps
 from captum_cluster.functional.attribution.masks import (
     GridMasks,
     JoinedMasks,
+    KeptMasks,
     MapMasks,
     minmax,
     quantile_denoise,
@@ -463,3 +464,41 @@ def test_passes_of_any_joined_batch(data):
             assert listed[int(found[n, k])] == (image, start + number)
         start += count
     assert len(listed) == sum(len(part.passes()[0]) for part in parts)
+
+
+# Masks that are kept
+
+
+class Counted:
+    """Masks that count how many of them are rendered."""
+
+    def __init__(self, masks):
+        self.masks, self.shape, self.passes, self.rendered = masks, masks.shape, masks.passes, 0
+
+    def render(self, images, masks, size):
+        self.rendered += len(images)
+        return self.masks.render(images, masks, size)
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(0, 0), (3 * 16 * 8, 3), (3 * 16 * 8 + 127, 3), (10**6, 6)]
+)
+def test_kept_masks_are_rendered_once_as_far_as_the_limit_goes(limit, kept):
+    masks = MapMasks(random_maps(2, 3, 2, 2))
+    counted = Counted(masks)
+    found = KeptMasks(counted, limit)
+    pairs, _ = found.passes()
+    assert found.shape == (2, 3)
+    for number in range(2):
+        for pair in pairs:
+            rendered = found.render(pair[:1], pair[1:], (4, 4))
+            assert torch.equal(rendered, masks.render(pair[:1], pair[1:], (4, 4)))
+        assert counted.rendered == (6 if number == 0 else 12 - kept)
+
+
+def test_kept_masks_of_one_size_are_not_those_of_another():
+    masks = MapMasks(random_maps(1, 2, 2, 2))
+    found, (pairs, _) = KeptMasks(masks, 10**6), masks.passes()
+    for size in ((4, 4), (4, 6), (4, 4)):
+        rendered = found.render(pairs[:, 0], pairs[:, 1], size)
+        assert torch.equal(rendered, masks.render(pairs[:, 0], pairs[:, 1], size))
