@@ -49,7 +49,7 @@ def every_map_rows(options: argparse.Namespace) -> list[speed.Row]:
     rows = []
     for model in options.models:
         one, quick = subject(model), model in QUICK
-        field = contestants.ablation_cam(one, stock=quick)
+        field = contestants.ablation_cam(one, with_stock=quick)
         field += contestants.score_cam(one) if quick else []
         rows += speed.race(one, field, options.rounds)
     return rows

@@ -77,7 +77,6 @@ def score_cam(one: Subject) -> list[Contestant]:
         "pytorch-grad-cam ScoreCAM": lambda: stock(one, "ScoreCAM", image),
         "torchcam ScoreCAM": lambda: torchcam(one, ScoreCAM, image),
         "Score-CAM": lambda: ours.attribute(image, TARGET),
-        "Score-CAM, bfloat16": lambda: ours.attribute(image, TARGET, precision="bfloat16"),
     }
     # Flat maps share a pass: which of the maps are flat depends on the image.
     needed = 1.0 + _distinct_masks(one, image)
@@ -87,7 +86,7 @@ def score_cam(one: Subject) -> list[Contestant]:
     ]
 
 
-def ablation_cam(one: Subject, *, stock: bool) -> list[Contestant]:
+def ablation_cam(one: Subject, *, with_stock: bool) -> list[Contestant]:
     """Return Ablation-CAM of one image: every map is set to 0 in turn."""
     image = one.images[:1]
     ours = LayerAblationCam(one.model, one.layer)
@@ -97,7 +96,7 @@ def ablation_cam(one: Subject, *, stock: bool) -> list[Contestant]:
     if one.name.startswith("resnet"):
         rows["Ablation-CAM, closed form"] = lambda: ours.attribute(image, TARGET, way="closed")
     found = [Contestant("Ablation-CAM, batch 1", name, run, 1) for name, run in rows.items()]
-    if stock:
+    if with_stock:
         run = lambda: stock(one, "AblationCAM", image)  # noqa: E731
         name = "pytorch-grad-cam AblationCAM"
         found.insert(0, Contestant(found[0].group, name, run, 1, ours=False))

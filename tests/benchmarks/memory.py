@@ -51,21 +51,26 @@ class Peak:
 
 def peaks(models: list[str]) -> list[Peak]:
     """Return the peaks of all contestants."""
-    found = []
-    for model in models:
-        for name in ("plain pass", *_NAMES):
-            for batch in (CHUNK,) if name == "plain pass" else (1, 4):
-                run = [sys.executable, "-m", "tests.benchmarks.memory", "--one"]
-                text = subprocess.run(
-                    [*run, model, name, str(batch)],
-                    check=True,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    text=True,
-                    env={**os.environ, **MALLOC},
-                ).stdout
-                found.append(Peak(model, name, batch, float(text)))
-    return found
+    return [
+        Peak(model, name, batch, peak_of(model, name, batch))
+        for model in models
+        for name in ("plain pass", *_NAMES)
+        for batch in ((CHUNK,) if name == "plain pass" else (1, 4))
+    ]
+
+
+def peak_of(model: str, name: str, batch: int) -> float:
+    """Return the peak of one call, measured in a process of its own."""
+    run = [sys.executable, "-m", "tests.benchmarks.memory", "--one", model, name, str(batch)]
+    text = subprocess.run(
+        run,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **MALLOC},
+    ).stdout
+    return float(text)
 
 
 def measure_here(model: str, name: str, batch: int) -> float:
