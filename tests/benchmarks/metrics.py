@@ -6,17 +6,20 @@ ResNet-18 at 224x224 with random weights, one synthetic image, and a map that co
 depends on none of them. The contestants take turns, and all figures are medians over the rounds.
 
 - passes: images that went through the model; needed: those that the definition needs, each once;
-- inside, rest: seconds inside the model and outside of it;
-- units: all of them in units of one plain pass (channels last, inference mode, eight images);
+- units: time in units of one plain pass of a model whose weights and images lie channels-last, in
+  inference mode, eight images at once, measured before and after each run;
+- inside, rest: of these those inside the model, and outside of it;
 - ratio: units over the passes needed. 1.00 is a metric that costs nothing but its passes.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import functools
 import json
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -37,10 +40,10 @@ from captum_cluster.functional.attribution import saliency
 from captum_cluster.functional.metrics import deletion_insertion
 from captum_cluster.hooks import count_forwards
 from captum_cluster.metrics.adapters import TorchcamExtractor
-from tests.benchmarks.timing import Stopwatch, measure, plain
+from tests.benchmarks.timing import in_units, plain
 
 SIZE, TARGET, STEPS = 224, 217, 28
-BATCH, TIMES = 8, 7  # the unit is timed on as many passes as deletion and insertion need
+BATCH = 8
 AS_IT_IS = Preparation(mode="none", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 READ = functools.partial(torch.softmax, dim=-1)
 
@@ -66,6 +69,7 @@ class Subject:
     """What is measured: a model, an image (1,3,H,W), and its saliency map (H,W)."""
 
     model: nn.Module
+    fastest: nn.Module
     image: Tensor
     marks: Tensor
 
@@ -73,7 +77,9 @@ class Subject:
 def subject() -> Subject:
     torch.manual_seed(0)
     marks = saliency(torch.rand(1, 7, 7), (SIZE, SIZE))[0]
-    return Subject(resnet18().eval(), torch.rand(1, 3, SIZE, SIZE), marks)
+    model = resnet18().eval()
+    fastest = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    return Subject(model, fastest, torch.rand(1, 3, SIZE, SIZE), marks)
 
 
 def ours(one: Subject) -> Contestants:
@@ -147,18 +153,14 @@ def costs(rounds: int = 5) -> list[Cost]:
         else:
             contestants |= group(one)
     passes = {name: count_passes(one.model, run) for name, (_, run) in contestants.items()}
-    watch = Stopwatch(one.model)
-    runs = {"unit": plain(one.model, one.image, BATCH, TIMES)}
-    runs |= {name: run for name, (_, run) in contestants.items()}
-    found = measure(runs, watch, rounds)
-    watch.close()
-    unit = found["unit"][0] / (BATCH * TIMES)
+    runs = {name: (run, rounds) for name, (_, run) in contestants.items()}
+    plain_batch = plain(one.fastest, one.image, BATCH)
+    found = in_units(runs, (one.model, plain_batch, BATCH))
     rows = []
     for name, (needed, _) in contestants.items():
-        seconds, inside = found[name]
-        units = seconds / unit
-        rest, ratio = seconds - inside, units / needed
-        rows.append(Cost(name, passes[name], needed, inside, rest, units, ratio))
+        units = statistics.median(took.units for took in found[name])
+        inside = statistics.median(took.inside for took in found[name])
+        rows.append(Cost(name, passes[name], needed, inside, units - inside, units, units / needed))
     return rows
 
 
@@ -174,7 +176,7 @@ def table(found: list[Cost]) -> str:
     """Return the costs as text."""
     lines = [f"{'':<36}{'passes':>7}{'needed':>7}{'inside':>8}{'rest':>8}{'units':>7}{'ratio':>7}"]
     lines += [
-        f"{one.name:<36}{one.passes:>7}{one.needed:>7}{one.inside:>8.3f}{one.rest:>8.3f}"
+        f"{one.name:<36}{one.passes:>7}{one.needed:>7}{one.inside:>8.2f}{one.rest:>8.2f}"
         f"{one.units:>7.1f}{one.ratio:>7.2f}"
         for one in found
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,27 +64,6 @@ def interleave(contestants: Contestants, rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
-def measure(
-    contestants: Contestants, watch: Stopwatch, rounds: int
-) -> dict[str, tuple[float, float]]:
-    """Return the median seconds of each contestant, and of those inside the watched model."""
-    inside: dict[str, list[float]] = {name: [] for name in contestants}
-
-    def watched(name: str, run: Callable[[], object]) -> Callable[[], None]:
-        def go() -> None:
-            watch.lap()
-            run()
-            inside[name].append(watch.lap())
-
-        return go
-
-    found = interleave({name: watched(name, run) for name, run in contestants.items()}, rounds)
-    return {
-        name: (statistics.median(seconds), statistics.median(inside[name][1:]))  # 0 warms up
-        for name, seconds in found.items()
-    }
-
-
 def plain(model: nn.Module, image: Tensor, batch: int = 8, times: int = 1) -> Callable[[], None]:
     """Return a contestant: some forward passes of a batch of an image (1,c,H,W), channels last."""
     images = image.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -96,12 +74,6 @@ def plain(model: nn.Module, image: Tensor, batch: int = 8, times: int = 1) -> Ca
                 model(images)
 
     return run
-
-
-def unit(model: nn.Module, image: Tensor, batch: int = 8, rounds: int = 5) -> float:
-    """Return the median seconds of one plain forward pass, for one image of a batch."""
-    seconds = interleave({"plain": plain(model, image, batch)}, rounds)["plain"]
-    return statistics.median(seconds) / batch
 
 
 @dataclass(frozen=True)
