@@ -96,6 +96,10 @@ class FastLayout:
             self.channels_last = False
         return self._by_default(inputs, rows)
 
+    def shared_with(self, forward: Forward) -> Forward:
+        """Return another forward, whose inputs lie as this model's have come to lie."""
+        return lambda inputs, rows: FastLayout(forward, self.channels_last)(inputs, rows)
+
     def moves(self, inputs: Sequence[Tensor]) -> bool:
         """Return whether the model is given any of these inputs channels-last."""
         return self.channels_last and any(is_faster_channels_last(tensor) for tensor in inputs)
