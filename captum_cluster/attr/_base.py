@@ -32,7 +32,7 @@ from captum_cluster.methods import (
     check_outputs,
     feature_gradients,
     feature_maps,
-    option_parameters,
+    split_options,
     with_options,
 )
 
@@ -268,9 +268,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         options: dict[str, Any],
     ) -> tuple[CamResult, ...]:
         """Return one result for each tensor of the layer."""
-        names = {parameter.name for parameter in option_parameters(self.call_options)}
-        passed = self.call_options(**{name: options[name] for name in names & options.keys()})
-        own = {name: value for name, value in options.items() if name not in names}
+        passed, own = split_options(self.call_options, options)
         config = self.algorithm.configure(own)
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         images = check_images(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ class ScopedActivations:
         self.layers = list(layers)
         self.reshape_transform = reshape_transform
         self.with_gradients = with_gradients
-        self.forward = FastLayout(self._forward)
+        self.forward = self.forward_of(model)
         self.activations: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self.clear()
@@ -63,7 +64,7 @@ class ScopedActivations:
         with torch.no_grad(), untouched(self.model), captures as captured:
             # What was made in inference mode takes no part in a graph, its copy does.
             copied = inputs.clone() if self.with_gradients and inputs.is_inference() else inputs
-            self.forward = FastLayout(self._forward)
+            self.forward = self.forward_of(self.model)
             self.outputs = self.forward((copied,), torch.arange(len(inputs)))
         self.captured = captured
         self.activations = [
@@ -72,9 +73,10 @@ class ScopedActivations:
         ]
         return self.outputs
 
-    def _forward(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
-        """Return the model's outputs (P,...) for images (P,c,H,W)."""
-        return check_outputs(self.model(inputs[0]), len(rows))
+    @staticmethod
+    def forward_of(model: Callable[[Tensor], Any]) -> FastLayout:
+        """Return a model as a function of inputs and of the images they belong to."""
+        return FastLayout(functools.partial(_forward, model))
 
     def _found(self, captured: Capture, number: int) -> Any:
         """Return what a layer gave, of which the transform, if any, makes maps."""
@@ -124,6 +126,11 @@ class ScopedActivations:
         self.clear()
 
 
+def _forward(model: Callable[[Tensor], Any], inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+    """Return a model's outputs (P,...) for images (P,c,H,W)."""
+    return check_outputs(model(inputs[0]), len(rows))
+
+
 class ScopedCAM(BaseCAM):  # type: ignore[misc]
     """Base of the pytorch-grad-cam face.
 
@@ -151,13 +158,14 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
 
     algorithm: ClassVar[Algorithm]
     with_gradients: ClassVar[bool] = False
+    shared_options: ClassVar[tuple[type, ...]] = ()
 
     def __init_subclass__(cls, algorithm: Algorithm | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if algorithm is None:  # a subclass of a method's class, or a base of several methods
             return
         cls.algorithm = algorithm
-        shown = _show_options(cls.__init__, algorithm)
+        shown = _show_options(cls.__init__, *cls.shared_options, algorithm.config)
         cls.__signature__ = shown
 
     def __init__(
@@ -306,12 +314,12 @@ def _image(result: CamResult, maps: Tensor, eigen_smooth: bool) -> npt.NDArray[A
     return projection
 
 
-def _show_options(function: Callable[..., Any], algorithm: Algorithm) -> inspect.Signature:
-    """Return the signature of a constructor with the options of an algorithm."""
+def _show_options(function: Callable[..., Any], *configs: Any) -> inspect.Signature:
+    """Return the signature of a constructor with the options of some configs."""
 
     def constructor(*args: Any, **kwargs: Any) -> None: ...
 
     given = inspect.signature(function)
     own = [parameter for name, parameter in given.parameters.items() if name != "self"]
     constructor.__signature__ = given.replace(parameters=own)  # type: ignore[attr-defined]
-    return inspect.signature(with_options(algorithm.config)(constructor))
+    return inspect.signature(with_options(*configs)(constructor))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from captum_cluster._checks import check_flag, check_integer
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.layout import Forward
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
 from captum_cluster.functional.attribution.targets import select_each
 from captum_cluster.grad_cam._base import ScopedCAM
-from captum_cluster.methods import check_baselines, session_of
+from captum_cluster.methods import (
+    ModelCompiler,
+    PassOptions,
+    check_baselines,
+    hastened,
+    session_of,
+    split_options,
+)
 
 
 class MaskedCAM(ScopedCAM):
@@ -29,8 +38,14 @@ class MaskedCAM(ScopedCAM):
             does not change the map. The attribute of that name may be set later, as in the host.
         show_progress: Show a bar over the masked passes.
         tta_transforms: See there.
-        **options: The method's own, see its config.
+        **options: Those of ``PassOptions``, by which the passes become faster and the map
+            changes; and the method's own, see its config.
+
+    Attributes:
+        pass_options: The checked ``PassOptions``.
     """
+
+    shared_options: ClassVar[tuple[type, ...]] = (PassOptions,)
 
     def __init__(
         self,
@@ -44,12 +59,17 @@ class MaskedCAM(ScopedCAM):
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
+        self.pass_options, own = split_options(PassOptions, options)
         super().__init__(
-            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **options
+            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **own
         )
         self.baselines = baselines
         self.batch_size = batch_size
         self.show_progress = check_flag("show_progress", show_progress)
+
+    @functools.cached_property
+    def _compiler(self) -> ModelCompiler:
+        return ModelCompiler()
 
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
         scorer = self._scorer(images, targets)
@@ -72,4 +92,11 @@ class MaskedCAM(ScopedCAM):
         outputs = self.activations_and_grads.outputs.detach()
         # Before the masked passes are made: do the targets fit what the model gives?
         scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
-        return scorer
+        return hastened(scorer, self.pass_options, self._compiled)
+
+    def _compiled(self, options: bool | Mapping[str, Any]) -> Forward:
+        """Return the forward of the compiled model."""
+        seen = self.activations_and_grads
+        return seen.forward.shared_with(
+            seen.forward_of(self._compiler(self.model, options)).forward
+        )

@@ -1,17 +1,117 @@
-"""How a model is made ready for many masked passes, shared by the faces."""
+"""How masked passes are made, shared by the faces: made ready, and made faster at a price."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from captum_cluster.functional.attribution.layout import FastLayout
+from captum_cluster._checks import check_choice, check_number, describe, expected
+from captum_cluster.functional.attribution.layout import FastLayout, Forward, fast_layout
+from captum_cluster.functional.attribution.scoring import MaskedScorer
+from captum_cluster.functional.attribution.views import Views
 from captum_cluster.hooks import weights_channels_last
 
 Session = Callable[[int], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassOptions:
+    """Ways to make masked passes faster that change the scores, and so the map. Off by default.
+
+    The unmasked pass, with the maps, their gradients and their clusters, stays exact; so does the
+    number of passes, and the size of the map.
+
+    Attributes:
+        precision: "bfloat16": the masked passes run under ``torch.autocast`` in that precision,
+            and their outputs are widened to float32 before they are read. A model in float64 is
+            none of autocast's and stays exact. None: as the model and the images are.
+        resolution: Above 0 and at most 1: the masked images are scored at this part of their
+            height and width, for which images and baselines are reduced once (bilinear,
+            antialiased), and masks are made at that size. For models that take any size.
+        compile: True or a dict of options of ``torch.compile``: the masked passes run through the
+            compiled model. Its rounding is its own, no more changes. It is compiled when it first
+            runs and kept with the CAM object, so that many images pay for it; hooks that the
+            model gets later are not seen. All passes are of one size, the last one filled with
+            copies.
+
+    Raises:
+        TypeError: An option of a wrong type, or one that ``torch.compile`` does not have.
+        ValueError: Another precision, or a resolution outside its range.
+
+    Example:
+        >>> PassOptions(precision="bfloat16", resolution=0.5)
+        PassOptions(precision='bfloat16', resolution=0.5, compile=False)
+    """
+
+    precision: str | None = None
+    resolution: float = 1.0
+    compile: bool | Mapping[str, Any] = False
+
+    def __post_init__(self) -> None:
+        if self.precision is not None:
+            check_choice("precision", self.precision, ("bfloat16",))
+        check_number("resolution", self.resolution, 0.0, 1.0, open_low=True)
+        known = list(inspect.signature(torch.compile).parameters)[1:]
+        what = f"True, False or a dict of options of torch.compile ({', '.join(known)})"
+        given = self.compile
+        if not isinstance(given, (bool, Mapping)):
+            raise TypeError(expected("compile", what, describe(given)))
+        for name in [] if isinstance(given, bool) else given:
+            if name not in known:
+                raise TypeError(expected("compile", what, f"one with {name!r}"))
+
+
+class ModelCompiler:
+    """Compiles a model when it is first asked to, and keeps what came out.
+
+    The model itself is left alone. What was compiled is neither pickled nor copied.
+
+    Example:
+        >>> compiler = ModelCompiler()
+        >>> double = lambda x: 2 * x
+        >>> compiled = compiler(double, {"backend": "eager"})
+        >>> compiled(torch.ones(2))
+        tensor([2., 2.])
+        >>> compiler(double, {"backend": "eager"}) is compiled
+        True
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[Callable[..., Any], dict[str, Any], Callable[..., Any]] | None = None
+
+    def __call__(
+        self, model: Callable[..., Any], options: bool | Mapping[str, Any]
+    ) -> Callable[..., Any]:
+        """Return the compiled model: a function of what the model takes."""
+        wanted = dict(options) if isinstance(options, Mapping) else {}
+        if self._kept is None or self._kept[0] is not model or self._kept[1] != wanted:
+            self._kept = model, wanted, torch.compile(_function_of(model), **wanted)
+        return self._kept[2]
+
+    def __reduce__(self) -> tuple[type[ModelCompiler], tuple[()]]:
+        return ModelCompiler, ()
+
+
+def _function_of(model: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a model as a function of its own, with code of its own.
+
+    Compiling a module would write to it. What was compiled is kept with the code object: one code
+    object for all models would soon be at the limit of what may be kept, and would never forget.
+    """
+
+    def run(*args: Any) -> Any:
+        return model(*args)
+
+    code = run.__code__.replace()
+    return types.FunctionType(code, run.__globals__, run.__name__, None, run.__closure__)
 
 
 def session_of(model: object, forward: FastLayout, inputs: Sequence[Tensor]) -> Session:
@@ -29,3 +129,82 @@ def session_of(model: object, forward: FastLayout, inputs: Sequence[Tensor]) -> 
         return weights_channels_last(model, passes if forward.moves(inputs) else 0)
 
     return session
+
+
+def hastened(
+    scorer: MaskedScorer,
+    options: PassOptions,
+    compiled: Callable[[bool | Mapping[str, Any]], Forward],
+) -> MaskedScorer:
+    """Return a scorer whose passes are made as the options say; the same one without any.
+
+    Args:
+        scorer: Scores exactly.
+        options: How to be faster.
+        compiled: Gives the compiled model's forward for options of ``torch.compile``.
+    """
+    if options.compile is not False:
+        forward = compiled(options.compile)
+        # Weights in another layout would be compiled for anew.
+        scorer = dataclasses.replace(
+            scorer, forward=forward, session=nullcontext, equal_passes=True
+        )
+    if options.precision is not None:
+        scorer = _in_bfloat16(scorer)
+    return scorer if options.resolution == 1 else _reduced(scorer, options.resolution)
+
+
+def _in_bfloat16(scorer: MaskedScorer) -> MaskedScorer:
+    """Return a scorer that runs the model, and nothing else, under autocast."""
+    device = next(image.device.type for image in scorer.inputs if image.ndim == 4)
+
+    def forward(inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            return scorer.forward(inputs, rows)
+
+    @contextmanager
+    def session(passes: int) -> Iterator[None]:
+        with scorer.session(passes), _casts_kept(device):
+            yield
+
+    return dataclasses.replace(scorer, forward=forward, session=session)
+
+
+@contextmanager
+def _casts_kept(device: str) -> Iterator[None]:
+    """Cast weights once for all passes inside the context, and not for others.
+
+    Autocast keeps its casts until the outermost of its contexts ends. That one may be the
+    caller's, whose casts may be in another precision.
+    """
+    torch.clear_autocast_cache()
+    try:
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        torch.clear_autocast_cache()
+
+
+def _reduced(scorer: MaskedScorer, factor: float) -> MaskedScorer:
+    """Return a scorer of the images at ``factor`` of their size."""
+    baselines = scorer.baselines
+    if baselines is not None:
+        pairs = zip(baselines, scorer.inputs, strict=True)
+        baselines = tuple(_reduced_baseline(*pair, factor) for pair in pairs)
+    inputs = tuple(_reduced_images(tensor, factor) for tensor in scorer.inputs)
+    return dataclasses.replace(scorer, inputs=inputs, baselines=baselines, whole_size=scorer.size)
+
+
+def _reduced_images(tensor: Tensor, factor: float) -> Tensor:
+    """Return images (N,c,H,W) at ``factor`` of their size, and any other tensor as it is."""
+    if tensor.ndim != 4:
+        return tensor
+    (view,) = Views([factor], flip=False).at(tensor.shape[2:])
+    return fast_layout(view.of(tensor))
+
+
+def _reduced_baseline(baseline: float | Tensor, whole: Tensor, factor: float) -> float | Tensor:
+    """Return the baseline of an input, at ``factor`` of its size if it is an image."""
+    if not isinstance(baseline, Tensor) or whole.ndim != 4:
+        return baseline
+    return _reduced_images(baseline.to(whole).expand_as(whole), factor)
