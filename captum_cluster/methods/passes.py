@@ -31,16 +31,38 @@ class PassOptions:
 
     Attributes:
         precision: "bfloat16": the masked passes run under ``torch.autocast`` in that precision,
-            and their outputs are widened to float32 before they are read. A model in float64 is
-            none of autocast's and stays exact. None: as the model and the images are.
+            and their outputs are widened to float32 before they are read. The map changes by the
+            rounding. Faster where the processor computes in it. A model in float64 is none of
+            autocast's and stays exact. None: as the model and the images are.
         resolution: Above 0 and at most 1: the masked images are scored at this part of their
             height and width, for which images and baselines are reduced once (bilinear,
-            antialiased), and masks are made at that size. For models that take any size.
+            antialiased), and masks are made at that size. The map changes as much as the model
+            depends on the size of what it sees. For models that take any size.
         compile: True or a dict of options of ``torch.compile``: the masked passes run through the
-            compiled model. Its rounding is its own, no more changes. It is compiled when it first
-            runs and kept with the CAM object, so that many images pay for it; hooks that the
-            model gets later are not seen. All passes are of one size, the last one filled with
-            copies.
+            compiled model, which rounds in its own way; no more changes in the map. It is
+            compiled when it first runs and kept with the CAM object, so that it pays for many
+            images of one size; hooks that the model gets later are not seen. All passes are of
+            one size, the last one filled with copies, which count as passes.
+
+    Measured with ResNet-18, ``layer4`` (Collection-CAM: and ``layer3``), on 10 photographs of
+    224x224, one thread of a CPU with bfloat16 arithmetic; time as a part of the exact one, the mean
+    and the largest difference of the saliency maps on [0,1], and Average Drop in per cent:
+
+    ============================  ====  =====  =====  ==============
+    option                        time   mean  large  drop (exact)
+    ============================  ====  =====  =====  ==============
+    Score-CAM, bfloat16           0.30  0.001   0.01  18.8 (18.8)
+    Score-CAM, resolution 0.5     0.27  0.094   0.60  25.2 (18.8)
+    Cluster-CAM, bfloat16         0.52  0.001   0.01  22.1 (22.2)
+    Cluster-CAM, resolution 0.5   0.50  0.063   0.79  26.0 (22.2)
+    Collection-CAM, bfloat16      0.61  0.002   0.02  20.7 (20.6)
+    Collection-CAM, res. 0.5      0.57  0.070   0.92  30.2 (20.6)
+    ============================  ====  =====  =====  ==============
+
+    So "bfloat16" is nearly free of loss, and a lower resolution makes another map: the maximum
+    moved by more than a cell of the layer in 1 to 3 of the 10. Compiling took 0.9 of the time for
+    Cluster-CAM, the same map to the fourth digit, and with few passes of a call (Collection-CAM)
+    it did not pay. ``tests/benchmarks/inexact.py`` measures it.
 
     Raises:
         TypeError: An option of a wrong type, or one that ``torch.compile`` does not have.
