@@ -19,20 +19,20 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_flag, describe, expected
 from captum_cluster._types import CamResult, Target
-from captum_cluster.functional.attribution.layout import FastLayout, Forward, fast_layout
+from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
 from captum_cluster.functional.attribution.targets import (
     TargetSelector,
     select_each,
     select_shared,
 )
-from captum_cluster.hooks import Capture, capture, check_layer, untouched
+from captum_cluster.hooks import Capture, check_layer, run_captured, untouched
 from captum_cluster.methods import (
     Algorithm,
     check_images,
     check_outputs,
     feature_gradients,
     feature_maps,
-    option_parameters,
+    split_options,
     with_options,
 )
 
@@ -270,9 +270,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         options: dict[str, Any],
     ) -> tuple[CamResult, ...]:
         """Return one result for each tensor of the layer."""
-        names = {parameter.name for parameter in option_parameters(self.call_options)}
-        passed = self.call_options(**{name: options[name] for name in names & options.keys()})
-        own = {name: value for name, value in options.items() if name not in names}
+        passed, own = split_options(self.call_options, options)
         config = self.algorithm.configure(own)
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         images = check_images(batch)
@@ -304,7 +302,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         *,
         gradients: bool = False,
         layers: Sequence[nn.Module] | None = None,
-        forward: Forward | None = None,
+        model: Callable[..., Tensor] | None = None,
     ) -> Observed:
         """Make the one unmasked pass over the images.
 
@@ -312,13 +310,19 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
             call: The call.
             gradients: Keep the graph.
             layers: Whose maps are kept; None: the layers that are explained.
-            forward: What is run; None: the model.
+            model: What is run; None: the model that is explained.
         """
         layers = self._layers() if layers is None else layers
-        forward = call.forward if forward is None else forward
+        forward = call.forward if model is None else call.forward_of(model)
         rows = torch.arange(call.images)
-        with capture(layers, of_input=call.of_input, gradients=gradients) as captured:
-            outputs = forward(tuple(_in_graph(one, gradients) for one in call.inputs), rows)
+        outputs, captured = run_captured(
+            self.forward_func if model is None else model,
+            layers,
+            # Copies, which the model may write into, and which a graph can keep.
+            lambda: forward(tuple(one.clone() for one in call.inputs), rows),
+            of_input=call.of_input,
+            gradients=gradients,
+        )
         maps = [self._feature_maps(captured, number, call) for number in range(len(layers))]
         return Observed(outputs, maps, captured, self.reshape_transform)
 
@@ -348,11 +352,6 @@ def _forward(
         return check_outputs(output, len(rows))
 
     return FastLayout(forward, channels_last)
-
-
-def _in_graph(tensor: Tensor, gradients: bool) -> Tensor:
-    """Return a tensor that a graph can keep: what was made in inference mode takes no part."""
-    return tensor.clone() if gradients and tensor.is_inference() else tensor
 
 
 def _with_own_options(

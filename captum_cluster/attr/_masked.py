@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,19 +12,25 @@ import torch
 from captum_cluster._checks import check_flag, check_integer
 from captum_cluster._types import CamResult
 from captum_cluster.attr._base import Call, LayerCam, Observed
+from captum_cluster.functional.attribution.layout import Forward
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
-from captum_cluster.methods import check_baselines, session_of
+from captum_cluster.methods import (
+    ModelCompiler,
+    PassOptions,
+    check_baselines,
+    hastened,
+)
 
 
 @dataclass(frozen=True)
-class MaskOptions:
-    """How the masked passes are made, whatever the method.
+class MaskOptions(PassOptions):
+    """How the masked passes are made, whatever the method; and see ``PassOptions``.
 
     Attributes:
         baselines: What a mask of 0 leaves of the input: None for 0, a number, or a tensor that
             broadcasts to the input (a blurred copy, say); a tuple of these for several inputs.
         perturbations_per_eval: At most this many times N masked images go through one forward
-            pass. None: as many as fit a memory budget. It does not change the map.
+            pass. None: as many as are fastest. It does not change the map.
         show_progress: Show a bar over the masked passes.
     """
 
@@ -31,6 +39,7 @@ class MaskOptions:
     show_progress: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.perturbations_per_eval is not None:
             check_integer("perturbations_per_eval", self.perturbations_per_eval, 1)
         check_flag("show_progress", self.show_progress)
@@ -41,6 +50,10 @@ class LayerMaskedCam(LayerCam):
 
     call_options: ClassVar[type] = MaskOptions
 
+    @functools.cached_property
+    def _compiler(self) -> ModelCompiler:
+        return ModelCompiler()
+
     def _explain(self, call: Call, passed: MaskOptions, config: Any) -> tuple[CamResult, ...]:
         scorer = self._scorer(call, passed, config)
         observed = self._observe(call)
@@ -49,7 +62,7 @@ class LayerMaskedCam(LayerCam):
 
     def _scorer(self, call: Call, passed: MaskOptions, config: Any) -> MaskedScorer:
         """Return what scores the masks of a call."""
-        return MaskedScorer(
+        scorer = MaskedScorer(
             call.forward,
             call.inputs,
             call.select,
@@ -57,8 +70,13 @@ class LayerMaskedCam(LayerCam):
             check_baselines(passed.baselines, call.inputs),
             passed.perturbations_per_eval and passed.perturbations_per_eval * call.images,
             passed.show_progress,
-            session_of(self.forward_func, call.forward, call.inputs),
         )
+
+        def compiled(options: bool | Mapping[str, Any]) -> Forward:
+            model = self._compiler(self.forward_func, options)
+            return call.forward.shared_with(call.forward_of(model).forward)
+
+        return hastened(scorer, passed, compiled)
 
 
 def check_targets(scorer: MaskedScorer, observed: Observed) -> None:

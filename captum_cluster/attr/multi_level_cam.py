@@ -93,8 +93,7 @@ class LayerMultiLevelCam(SeveralLayers, algorithm=MULTI_LEVEL_CAM):
     ) -> Iterator[NetworkLayers]:
         """Yield what each level's network shows: one after the other, for one graph at a time."""
         for number, level in enumerate(levels, start=1):
-            forward = call.forward_of(level.network)
-            observed = self._observe(call, gradients=True, layers=level.layers, forward=forward)
+            observed = self._observe(call, gradients=True, layers=level.layers, model=level.network)
             check_level(observed.outputs, level.groups, number)
             if tensors_each(observed) <= tensor:
                 what = "to give as many tensors as those of the other networks"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from captum_cluster._checks import TargetError, check_flag, describe, expected
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
-from captum_cluster.hooks import Capture, capture, check_layer, modes_kept, untouched
+from captum_cluster.hooks import Capture, check_layer, modes_kept, run_captured, untouched
 from captum_cluster.methods import (
     Algorithm,
     MapsAndGradients,
@@ -54,29 +55,32 @@ class ScopedActivations:
         self.reshape_transform = reshape_transform
         self.with_gradients = with_gradients
         self.channels_last = channels_last
-        self.forward = FastLayout(self._forward, channels_last)
+        self.forward = self.forward_of(model)
         self.activations: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self.clear()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
-        captures = capture(self.layers, gradients=self.with_gradients)
-        with torch.no_grad(), untouched(self.model), captures as captured:
-            # What was made in inference mode takes no part in a graph, its copy does.
-            copied = inputs.clone() if self.with_gradients and inputs.is_inference() else inputs
-            self.forward = FastLayout(self._forward, self.channels_last)
-            self.outputs = self.forward((copied,), torch.arange(len(inputs)))
-        self.captured = captured
+        self.forward = self.forward_of(self.model)
+        rows = torch.arange(len(inputs))
+        with torch.no_grad(), untouched(self.model):
+            # A copy, which the model may write into.
+            self.outputs, self.captured = run_captured(
+                self.model,
+                self.layers,
+                lambda: self.forward((inputs.clone(),), rows),
+                gradients=self.with_gradients,
+            )
         self.activations = [
-            feature_maps(self._found(captured, number), len(inputs), self.reshape_transform)
+            feature_maps(self._found(self.captured, number), len(inputs), self.reshape_transform)
             for number in range(len(self.layers))
         ]
         return self.outputs
 
-    def _forward(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
-        """Return the model's outputs (P,...) for images (P,c,H,W)."""
-        return check_outputs(self.model(inputs[0]), len(rows))
+    def forward_of(self, model: Callable[[Tensor], Any]) -> FastLayout:
+        """Return a model as a function of inputs and of the images they belong to."""
+        return FastLayout(functools.partial(_forward, model), self.channels_last)
 
     def _found(self, captured: Capture, number: int) -> Any:
         """Return what a layer gave, of which the transform, if any, makes maps."""
@@ -126,6 +130,11 @@ class ScopedActivations:
         self.clear()
 
 
+def _forward(model: Callable[[Tensor], Any], inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+    """Return a model's outputs (P,...) for images (P,c,H,W)."""
+    return check_outputs(model(inputs[0]), len(rows))
+
+
 class ScopedCAM(BaseCAM):  # type: ignore[misc]
     """Base of the pytorch-grad-cam face.
 
@@ -153,13 +162,14 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
 
     algorithm: ClassVar[Algorithm]
     with_gradients: ClassVar[bool] = False
+    shared_options: ClassVar[tuple[type, ...]] = ()
 
     def __init_subclass__(cls, algorithm: Algorithm | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if algorithm is None:  # a subclass of a method's class, or a base of several methods
             return
         cls.algorithm = algorithm
-        shown = _show_options(cls.__init__, algorithm)
+        shown = _show_options(cls.__init__, *cls.shared_options, algorithm.config)
         cls.__signature__ = shown
 
     def __init__(
@@ -309,12 +319,12 @@ def _image(result: CamResult, maps: Tensor, eigen_smooth: bool) -> npt.NDArray[A
     return projection
 
 
-def _show_options(function: Callable[..., Any], algorithm: Algorithm) -> inspect.Signature:
-    """Return the signature of a constructor with the options of an algorithm."""
+def _show_options(function: Callable[..., Any], *configs: Any) -> inspect.Signature:
+    """Return the signature of a constructor with the options of some configs."""
 
     def constructor(*args: Any, **kwargs: Any) -> None: ...
 
     given = inspect.signature(function)
     own = [parameter for name, parameter in given.parameters.items() if name != "self"]
     constructor.__signature__ = given.replace(parameters=own)  # type: ignore[attr-defined]
-    return inspect.signature(with_options(algorithm.config)(constructor))
+    return inspect.signature(with_options(*configs)(constructor))

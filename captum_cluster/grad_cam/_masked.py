@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from captum_cluster._checks import check_flag, check_integer
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.layout import Forward
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
 from captum_cluster.functional.attribution.targets import select_each
 from captum_cluster.grad_cam._base import ScopedCAM
-from captum_cluster.methods import check_baselines, session_of
+from captum_cluster.methods import (
+    ModelCompiler,
+    PassOptions,
+    check_baselines,
+    hastened,
+    split_options,
+)
 
 
 class MaskedCAM(ScopedCAM):
@@ -25,12 +33,18 @@ class MaskedCAM(ScopedCAM):
         reshape_transform: See there.
         baselines: What a mask of 0 leaves of the input: None for 0, a number, or a tensor that
             broadcasts to the input.
-        batch_size: Masked images in one forward pass. None: as many as fit a memory budget. It
+        batch_size: Masked images in one forward pass. None: as many as are fastest. It
             does not change the map. The attribute of that name may be set later, as in the host.
         show_progress: Show a bar over the masked passes.
         tta_transforms: See there.
-        **options: The method's own, see its config.
+        **options: Those of ``PassOptions``, by which the passes become faster and the map
+            changes; and the method's own, see its config.
+
+    Attributes:
+        pass_options: The checked ``PassOptions``.
     """
+
+    shared_options: ClassVar[tuple[type, ...]] = (PassOptions,)
 
     def __init__(
         self,
@@ -44,12 +58,17 @@ class MaskedCAM(ScopedCAM):
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
+        self.pass_options, own = split_options(PassOptions, options)
         super().__init__(
-            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **options
+            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **own
         )
         self.baselines = baselines
         self.batch_size = batch_size
         self.show_progress = check_flag("show_progress", show_progress)
+
+    @functools.cached_property
+    def _compiler(self) -> ModelCompiler:
+        return ModelCompiler()
 
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
         scorer = self._scorer(images, targets)
@@ -67,9 +86,15 @@ class MaskedCAM(ScopedCAM):
             check_baselines(self.baselines, (images,)),
             None if rows is None else check_integer("batch_size", rows, 1),
             self.show_progress,
-            session_of(self.model, self.activations_and_grads.forward, (images,)),
         )
         outputs = self.activations_and_grads.outputs.detach()
         # Before the masked passes are made: do the targets fit what the model gives?
         scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
-        return scorer
+        return hastened(scorer, self.pass_options, self._compiled)
+
+    def _compiled(self, options: bool | Mapping[str, Any]) -> Forward:
+        """Return the forward of the compiled model."""
+        seen = self.activations_and_grads
+        return seen.forward.shared_with(
+            seen.forward_of(self._compiler(self.model, options)).forward
+        )

@@ -4,7 +4,7 @@ The only room that registers hooks and exchanges what modules run. Every context
 back what it did when it is left, also when the model raises.
 """
 
-from captum_cluster.hooks.capturing import Capture, capture
+from captum_cluster.hooks.capturing import Capture, capture, run_captured
 from captum_cluster.hooks.keeping import (
     check_layer,
     grads_kept,
@@ -13,7 +13,6 @@ from captum_cluster.hooks.keeping import (
     structure_kept,
     untouched,
 )
-from captum_cluster.hooks.layout import weights_channels_last
 from captum_cluster.hooks.observing import (
     ForwardCount,
     count_forwards,
@@ -39,8 +38,8 @@ __all__ = [
     "owner_of",
     "record",
     "replayed",
+    "run_captured",
     "structure_kept",
     "trace_shapes",
     "untouched",
-    "weights_channels_last",
 ]

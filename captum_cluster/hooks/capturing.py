@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as _modules
 
 from captum_cluster._checks import LayerError, expected
+from captum_cluster.hooks.keeping import modules_of, owner_of
+
+Result = TypeVar("Result")
+
+# What is said of a tensor without a graph, or of the grad_fn that it does not have.
+_OF_GRAPH = re.compile("grad|NoneType")
 
 
 @dataclass
@@ -107,7 +115,7 @@ class Capture:
             for place, gradient in zip(places, found, strict=True):
                 gradients[place] = gradient
         return [
-            torch.zeros_like(node) if gradient is None else gradient
+            torch.zeros_like(node) if gradient is None else gradient.contiguous()
             for node, gradient in zip(nodes, gradients, strict=True)
         ]
 
@@ -119,10 +127,10 @@ def capture(
     """Capture what some layers give in the forward passes made inside the context.
 
     The activations are copies, so an in-place operation behind the layer (a ReLU) does not
-    change them. With ``gradients`` autograd is on from the first of the layers, so that the graph
-    starts there; the rest of the network works on a copy (so that operation does not break the
-    graph either), and frozen parameters are no hindrance. Passes
-    that other threads make with the same model are not captured.
+    change them. With ``gradients`` the passes are made with autograd on, the rest of the network
+    works on a copy (so that operation does not break the graph either), and frozen parameters
+    are no hindrance: where nothing before the layer needs a gradient the graph starts at it.
+    Passes that other threads make with the same model are not captured.
 
     Args:
         layers: Modules of the model.
@@ -136,10 +144,71 @@ def capture(
         >>> captured.activations(0)[0].shape
         torch.Size([1, 2, 4, 4])
     """
+    with _capture(layers, of_input, gradients, late=False) as captured:
+        yield captured
+
+
+def run_captured(
+    model: object,
+    layers: Sequence[nn.Module],
+    run: Callable[[], Result],
+    *,
+    of_input: bool = False,
+    gradients: bool = False,
+) -> tuple[Result, Capture]:
+    """Return what one pass of a model gives, and what it captures; see ``capture``.
+
+    What comes before the layers needs no graph for the gradients at them, and is made without one
+    where that can be done: not where the model switches autograd itself, has backward hooks, or
+    fails without a graph. There the pass is made with autograd on from its beginning.
+
+    Args:
+        model: What ``run`` runs: a module, a bound method of one, or another callable.
+        layers: As for ``capture``.
+        run: Makes one forward pass, the same again if it is called again.
+        of_input: As for ``capture``.
+        gradients: As for ``capture``.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten())
+        >>> outputs, captured = run_captured(
+        ...     net, [net[0]], lambda: net(torch.ones(1, 1, 1, 1)), gradients=True
+        ... )
+        >>> outputs.shape, captured.activations(0)[0].requires_grad
+        (torch.Size([1, 2]), False)
+    """
+    if gradients and _without_backward_hooks(model):
+        try:
+            with _capture(layers, of_input, gradients, late=True) as captured:
+                result = run()
+                undisturbed = torch.is_grad_enabled()
+            if undisturbed or not captured.outputs:
+                return result, captured
+        except Exception as error:
+            if not _OF_GRAPH.search(str(error)):
+                raise
+    with _capture(layers, of_input, gradients, late=False) as captured:
+        return run(), captured
+
+
+def _without_backward_hooks(model: object) -> bool:
+    """Return whether a model's modules are known, and none has hooks on gradients."""
+    owner = owner_of(model)
+    everywhere = (_modules._global_backward_hooks, _modules._global_backward_pre_hooks)
+    if owner is None or any(everywhere):
+        return False
+    return not any(one._backward_hooks or one._backward_pre_hooks for one in modules_of(owner))
+
+
+@contextmanager
+def _capture(
+    layers: Sequence[nn.Module], of_input: bool, gradients: bool, *, late: bool
+) -> Iterator[Capture]:
+    """See ``capture``; ``late`` switches autograd on at the first layer that is called."""
     captured = Capture(gradients)
     with ExitStack() as stack:
         for number, layer in enumerate(layers):
-            hook = _capture_hook(captured, number)
+            hook = _capture_hook(captured, number, late)
             if of_input:
                 handle = layer.register_forward_pre_hook(_input_hook(hook), with_kwargs=True)
             else:
@@ -147,12 +216,12 @@ def capture(
             stack.callback(handle.remove)
         if gradients:
             stack.enter_context(torch.inference_mode(False))
-            # Also puts back what the hooks switch on.
-            stack.enter_context(torch.no_grad())
+            # This also puts back what a hook switches on.
+            stack.enter_context(torch.set_grad_enabled(not late))
         yield captured
 
 
-def _capture_hook(captured: Capture, number: int) -> Callable[[Any], Any]:
+def _capture_hook(captured: Capture, number: int, late: bool) -> Callable[[Any], Any]:
     """Return a function that keeps what a layer gives, and gives what is passed on instead."""
 
     def keep(value: Any) -> Any:
@@ -161,8 +230,8 @@ def _capture_hook(captured: Capture, number: int) -> Callable[[Any], Any]:
         captured.outputs[number] = _copied(value)
         if not captured.gradients:
             return None
-        # Nothing before the first of the layers needs a graph.
-        torch.set_grad_enabled(True)
+        if late:
+            torch.set_grad_enabled(True)
         kept = [_in_graph(part) for part in _parts(value)]
         captured.nodes[number] = tuple(part for part in kept if isinstance(part, Tensor))
         if not kept:
@@ -189,7 +258,8 @@ def _like(value: Any, parts: list[Any]) -> Any:
 def _copied(value: Any) -> Any:
     """Return a copy with all tensors detached, however deep in tuples, lists and dictionaries."""
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        # In the default layout, whichever the model runs in: transforms may use view().
+        return value.detach().clone(memory_format=torch.contiguous_format)
     if isinstance(value, dict):
         return {key: _copied(part) for key, part in value.items()}
     parts = _parts(value)

@@ -23,7 +23,7 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
         >>> net.training, net[0].training
         (True, False)
     """
-    with _modes_kept(_modules(model)):
+    with _modes_kept(modules_of(model)):
         yield
 
 
@@ -44,7 +44,7 @@ def _set_modes(modules: list[nn.Module], modes: Iterable[bool]) -> None:
             module.training = mode
 
 
-def _modules(model: nn.Module) -> list[nn.Module]:
+def modules_of(model: nn.Module) -> list[nn.Module]:
     """Return what ``model.modules()`` does, without making their names."""
     found, waiting = {id(model): model}, [model]
     while waiting:
@@ -124,7 +124,7 @@ def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
         (False, True)
     """
     owner = owner_of(model)
-    modules = [] if owner is None else _modules(owner)
+    modules = [] if owner is None else modules_of(owner)
     if modules and modules[0].training:
         warn("The model is in training mode. It is explained in eval mode, and put back after.")
     elif owner is None and layer is not None and layer.training:

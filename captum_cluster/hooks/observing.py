@@ -39,6 +39,8 @@ def count_forwards(model: nn.Module) -> Iterator[ForwardCount]:
         count.images += 1 if first is None or first.ndim == 0 else len(first)
         count.calls += 1
 
+    # torch.compile would take the count for a constant, and compile again for each.
+    tally._torchdynamo_disable = True  # type: ignore[attr-defined]
     handle = model.register_forward_pre_hook(tally, with_kwargs=True)
     try:
         yield count

@@ -8,7 +8,12 @@ from captum_cluster.methods.ablation_cam import (
     ablation_cam,
 )
 from captum_cluster.methods.ablation_ways import WholePass
-from captum_cluster.methods.algorithm import Algorithm, option_parameters, with_options
+from captum_cluster.methods.algorithm import (
+    Algorithm,
+    option_parameters,
+    split_options,
+    with_options,
+)
 from captum_cluster.methods.batch import (
     check_baselines,
     check_images,
@@ -68,7 +73,7 @@ from captum_cluster.methods.networks import (
     networks_of,
     split_networks,
 )
-from captum_cluster.methods.passes import session_of
+from captum_cluster.methods.passes import ModelCompiler, PassOptions, hastened
 from captum_cluster.methods.rise import RISE, RiseConfig, rise
 from captum_cluster.methods.score_cam import SCORE_CAM, ScoreCamConfig, score_cam
 from captum_cluster.methods.sub_category_cam import (
@@ -107,12 +112,14 @@ __all__ = [
     "MinMaxCamConfig",
     "MinMaxGradCamConfig",
     "MinMaxResult",
+    "ModelCompiler",
     "MultiBranchCamConfig",
     "MultiBranchCamResult",
     "MultiLevelCamConfig",
     "MultiLevelCamResult",
     "NetworkLayers",
     "Networks",
+    "PassOptions",
     "RiseConfig",
     "ScoreCamConfig",
     "SubCategoryCamConfig",
@@ -133,6 +140,7 @@ __all__ = [
     "feature_maps",
     "find_classifier",
     "find_sub_category_head",
+    "hastened",
     "minmax_cam",
     "minmax_grad_cam",
     "multi_branch_cam",
@@ -141,8 +149,8 @@ __all__ = [
     "option_parameters",
     "rise",
     "score_cam",
-    "session_of",
     "split_networks",
+    "split_options",
     "sub_category_cam",
     "sub_category_weight",
     "weighted_outputs",

@@ -69,6 +69,23 @@ def option_parameters(config: Any) -> list[inspect.Parameter]:
     ]
 
 
+def split_options(
+    config: Callable[..., Any], options: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Return the config made of those options that are its own, and the other options.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Config:
+        ...     beta: float = 0.5
+        >>> split_options(Config, {"beta": 1.0, "gamma": 2.0})
+        (Config(beta=1.0), {'gamma': 2.0})
+    """
+    names = {parameter.name for parameter in option_parameters(config)}
+    own = {name: value for name, value in options.items() if name in names}
+    return config(**own), {name: value for name, value in options.items() if name not in names}
+
+
 def with_options(*configs: Any) -> Callable[[Function], Function]:
     """Return a decorator that shows the fields of configs in the signature of ``f(**options)``.
 

@@ -72,6 +72,7 @@ def labels_of(inputs):
     return [[int(count) % 3, (int(count) + 1) % 3] for count in positive]
 
 
+EXACT = {"precision": None, "resolution": 1.0, "compile": False}
 SIZE_OF_A_PASS = {"perturbations_per_eval": None, "show_progress": False}
 
 
@@ -139,7 +140,7 @@ class Case:
     @property
     def run_options(self):
         """The options of how passes are made, by their names in the Captum face."""
-        run = {"baselines": None} if self.masked else {}
+        run = {"baselines": None, **EXACT} if self.masked else {}
         return {**run, **SIZE_OF_A_PASS} if self.scores else run
 
     def given(self, labels):

@@ -444,18 +444,11 @@ def test_layers_with_different_numbers_of_tensors(case):
 
 
 class WithoutGraph(nn.Module):
-    """A network that gives outputs without a graph."""
+    """A network whose author forbade gradients."""
 
     def __init__(self):
         super().__init__()
         self.net = net()
-
-    def forward(self, x):
-        return self.net(x).detach()
-
-
-class ForInference(WithoutGraph):
-    """A network that keeps no graph while it runs."""
 
     def forward(self, x):
         with torch.no_grad():
@@ -470,17 +463,6 @@ def test_a_model_that_allows_no_gradient_is_an_error_and_no_map_of_zeros(case, f
     with pytest.raises((ValueError, RuntimeError), match="grad"):
         explain(face, case, model, model.net.relu2, x)
     assert_same_state(before, state_of(model, x))
-
-
-@each(gradient=True)
-@every_face
-def test_a_model_for_inference_is_explained_like_any_other(case, face):
-    model, x = ForInference().eval(), batch()
-    before = state_of(model, x)
-    found = explain(face, case, model, model.net.relu2, x)
-    assert_same_state(before, state_of(model, x))
-    expected = explain(face, case, model.net, model.net.relu2, x)
-    assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected))
 
 
 # Labels

@@ -62,6 +62,14 @@ def test_target_layer_method_options_and_names(model, photo):
     assert one.subject.label == names[one.target]
 
 
+@pytest.mark.parametrize("options", [{"precision": "bfloat16"}, {"resolution": 0.5}])
+def test_options_of_masked_passes(model, photo, options):
+    one = explain(model, photo, "cluster-cam", 217, **options)
+    face = LayerClusterCam(model, model.layer4)
+    assert torch.equal(one.maps, face.attribute(one.subject.inputs, 217, **options))
+    assert not torch.equal(one.maps, face.attribute(one.subject.inputs, 217))
+
+
 def test_saliency_and_overlay_are_at_the_size_of_the_input(model, photo):
     one = explain(model, photo)
     assert one.saliency().shape == (224, 224)

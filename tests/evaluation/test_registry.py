@@ -7,7 +7,7 @@ import torch
 from captum.attr import LayerGradCam, Saliency
 from pytorch_grad_cam import GradCAM
 
-from captum_cluster.attr import LayerClusterCam, LayerMinMaxGradCam
+from captum_cluster.attr import LayerClusterCam, LayerMinMaxGradCam, LayerScoreCam
 from captum_cluster.evaluation.registry import (
     check_method,
     method_names,
@@ -46,6 +46,28 @@ def test_every_method_gives_a_map_and_leaves_the_model_alone(name, net):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert not net.training
+
+
+@pytest.mark.parametrize("options", [{"precision": "bfloat16"}, {"resolution": 0.5}])
+def test_options_of_masked_passes_reach_the_method(options, net):
+    image = images(1, size=16, dtype=torch.float32)
+    run = run_method("score-cam", net, net.relu2, image, 2, **options)
+    expected = LayerScoreCam(net, net.relu2).attribute(image, 2, **options)
+    assert torch.equal(run.maps, expected)
+    assert not torch.equal(run.maps, run_method("score-cam", net, net.relu2, image, 2).maps)
+    assert run.forwards == 13
+
+
+def test_passes_of_a_compiled_model_are_counted_and_it_is_compiled_once(net):
+    image, graphs = images(1, size=16, dtype=torch.float32), []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph
+
+    options = {"compile": {"backend": backend}, "perturbations_per_eval": 1}
+    assert run_method("score-cam", net, net.relu2, image, 2, **options).forwards == 13
+    assert len(graphs) == 1
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,18 @@ def test_methods_of_every_kind_stand_beside_each_other():
     assert same[0] == same[1] == pytest.approx(same[2], abs=1e-3)
 
 
+def test_options_of_masked_passes_in_a_run():
+    fast = {"precision": "bfloat16", "resolution": 0.5}
+    entries = [
+        "cluster-cam",
+        {"name": "fast", "method": "cluster-cam", "options": fast},
+        {"name": "same", "method": "cluster-cam", "options": {"precision": None, "resolution": 1}},
+    ]
+    report = judge(None, DigitScenes(2), methods=entries)
+    exact, changed, same = (report.value(name, "energy") for name in report.methods)
+    assert changed != exact == same
+
+
 def test_images_are_spread_evenly(tmp_path):
     judge(tmp_path, DigitScenes(10), limit=4, methods=["grad-cam"])
     assert [record["image"] for record in read_records(tmp_path)] == [0, 2, 5, 7]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 Forward = Callable[[tuple[Tensor, ...], Tensor], Tensor]
 
-# What torch and extensions say of a tensor that is not laid out as they need it.
-_OF_LAYOUT = re.compile(r"\b(view|contiguous|strides?|memory.format)\b", re.IGNORECASE)
+
+# What torch, NumPy and extensions say of a tensor that does not lie in memory as they need it.
+_OF_LAYOUT = re.compile(r"\b(views?|contiguous|strides?|memory.format)\b", re.IGNORECASE)
 
 
 def is_faster_channels_last(images: Tensor) -> bool:
@@ -34,14 +35,14 @@ def is_faster_channels_last(images: Tensor) -> bool:
     )
 
 
-def is_of_layout(error: RuntimeError) -> bool:
-    """Return whether an error says that a tensor does not lie in memory as it should.
+def is_of_layout(error: Exception) -> bool:
+    """Return whether an error says, or may mean, that a tensor should lie otherwise in memory.
 
     Example:
         >>> is_of_layout(RuntimeError("view size is not compatible with input tensor's size"))
         True
     """
-    return _OF_LAYOUT.search(str(error)) is not None
+    return isinstance(error, AssertionError) or _OF_LAYOUT.search(str(error)) is not None
 
 
 def fast_layout(tensor: Tensor) -> Tensor:
@@ -67,12 +68,13 @@ class FastLayout:
     """A model that is given its images channels-last, where that is faster.
 
     Convolutions take over the layout of their input, so the weights stay as they are. A model that
-    cannot (it reshapes maps by ``view``) is run in the default layout from then on.
+    cannot (it may reshape maps by ``view``, or insist on the default layout) runs once more in the
+    default layout, and if that goes well stays there.
 
     Attributes:
         forward: ``forward(inputs, rows)`` gives the outputs (P,...) for a tuple of inputs whose
             rows belong to the images ``rows``.
-        channels_last: Whether images are still given channels-last.
+        channels_last: Whether images are given channels-last.
 
     Example:
         >>> model = lambda inputs, rows: inputs[0].mean(dim=(2, 3))
@@ -84,21 +86,25 @@ class FastLayout:
     channels_last: bool = True
 
     def __call__(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
-        """Return the model's outputs (P,...)."""
-        if not self.channels_last:
+        """Return the model's outputs (P,...), in the default layout."""
+        if not self.channels_last or not any(map(is_faster_channels_last, inputs)):
             return self._by_default(inputs, rows)
         moved = tuple(fast_layout(tensor) for tensor in inputs)
+        versions = [tensor._version for tensor in moved]
         try:
-            return self.forward(moved, rows)
-        except RuntimeError as error:
-            if not is_of_layout(error):
+            return self.forward(moved, rows).contiguous()
+        except Exception as error:
+            # What the model has written into is no longer its input.
+            written = [tensor._version for tensor in moved] != versions
+            if written or not is_of_layout(error):
                 raise
-            self.channels_last = False
-        return self._by_default(inputs, rows)
+        outputs = self._by_default(inputs, rows)
+        self.channels_last = False
+        return outputs
 
-    def moves(self, inputs: Sequence[Tensor]) -> bool:
-        """Return whether the model is given any of these inputs channels-last."""
-        return self.channels_last and any(is_faster_channels_last(tensor) for tensor in inputs)
+    def shared_with(self, forward: Forward) -> Forward:
+        """Return another forward, whose inputs lie as this model's have come to lie."""
+        return lambda inputs, rows: FastLayout(forward, self.channels_last)(inputs, rows)
 
     def _by_default(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
-        return self.forward(tuple(tensor.contiguous() for tensor in inputs), rows)
+        return self.forward(tuple(tensor.contiguous() for tensor in inputs), rows).contiguous()

@@ -113,7 +113,11 @@ class MaskedScorer:
             broadcasts to the input.
         rows: Masked images in one forward pass; None lets ``rows_per_pass`` choose.
         show_progress: Show a bar over the passes.
-        session: ``session(n)`` is a context for n passes, where the model is made ready for them.
+        session: Gives a context for all passes of one call.
+        whole_size: Height and width of the images as they were given, where ``inputs`` are smaller
+            copies of them; None: those of ``inputs``.
+        equal_passes: Give all passes the same number of rows, for a model that is made ready for
+            one number of them: the last pass is filled with copies, whose scores are dropped.
 
     Example:
         >>> from captum_cluster.functional.attribution import MapMasks, select_each
@@ -131,11 +135,15 @@ class MaskedScorer:
     baselines: Sequence[float | Tensor] | None = None
     rows: int | None = None
     show_progress: bool = False
-    session: Callable[[int], AbstractContextManager[Any]] = nullcontext
+    session: Callable[[], AbstractContextManager[Any]] = nullcontext
+    whole_size: tuple[int, int] | None = None
+    equal_passes: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the (first) image input."""
+        """Height and width of the (first) image, as it was given."""
+        if self.whole_size is not None:
+            return self.whole_size
         height, width = next(image.shape[2:] for image in self.inputs if image.ndim == 4)
         return height, width
 
@@ -146,11 +154,10 @@ class MaskedScorer:
             ValueError: The model gave NaN or infinite scores.
         """
         pairs, index = masks.passes()
-        step = self.rows or min(rows_per_pass(image) for image in self.inputs if image.ndim == 4)
-        chunks = pairs.tensor_split(math.ceil(len(pairs) / step))  # even: a small one is slow
+        chunks = self._chunks(pairs)
         bar = tqdm(chunks, desc="masked passes", disable=not self.show_progress)
-        with torch.no_grad(), self.session(len(chunks)):
-            scores = torch.cat([self._score(masks, chunk) for chunk in bar])
+        with torch.no_grad(), self.session():
+            scores = torch.cat([self._score(masks, chunk) for chunk in bar])[: len(pairs)]
         self._check(scores, pairs)
         index = index.to(scores.device)
         missing = torch.full((), torch.nan, dtype=scores.dtype, device=scores.device)
@@ -159,6 +166,19 @@ class MaskedScorer:
     def read_as(self, score_function: ScoreFunction) -> MaskedScorer:
         """Return the same with another reading of the model's output."""
         return dataclasses.replace(self, score_function=score_function)
+
+    def _chunks(self, pairs: Tensor) -> tuple[Tensor, ...]:
+        """Return the pairs (P,2) pass by pass."""
+        step = self.rows or min(rows_per_pass(image) for image in self.inputs if image.ndim == 4)
+        if not self.equal_passes:
+            return pairs.tensor_split(math.ceil(len(pairs) / step))  # even: a small one is slow
+        if self.rows is None and any(tensor.is_cuda for tensor in self.inputs):
+            # The free memory of a GPU is never the same: the power of two below it nearly is.
+            step = 1 << (step.bit_length() - 1)
+        # Fewer masks than a pass holds: a power of two, as their number differs between images.
+        step = min(step, 1 << (len(pairs) - 1).bit_length())
+        filling = pairs[-1:].expand(-len(pairs) % step, -1)
+        return torch.cat([pairs, filling]).tensor_split(-(-len(pairs) // step))
 
     def _score(self, masks: Masks, pairs: Tensor) -> Tensor:
         """Return the scores (P,T) of one pass over the pairs (P,2)."""

@@ -94,12 +94,13 @@ class Reader:
         if self._channels_last and is_faster_channels_last(image):
             try:
                 return self._read(_drawn(draw, first, blank(memory_format=torch.channels_last)))
-            except RuntimeError as error:
+            except Exception as error:
                 if not is_of_layout(error):
                     raise
-                self._channels_last = False
         # Drawn anew: the model may have changed its input before it failed.
-        return self._read(_drawn(draw, first, blank()))
+        found = self._read(_drawn(draw, first, blank()))
+        self._channels_last = False
+        return found
 
 
 def _drawn(draw: Draw, first: int, rows: Tensor) -> Tensor:

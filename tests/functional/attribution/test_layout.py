@@ -106,6 +106,17 @@ def test_an_error_of_the_default_layout_too_is_let_through():
         FastLayout(forward)((images(),), ROWS)
 
 
+@pytest.mark.parametrize("flatten", [by_view, by_flatten])
+def test_another_forward_takes_over_what_one_has_found(flatten):
+    found, other = Seen(flatten), Seen(by_flatten)
+    fast = FastLayout(lambda inputs, rows: found(inputs[0]))
+    shared = fast.shared_with(lambda inputs, rows: other(inputs[0]))
+    fast((images(),), ROWS)
+    shared((images(),), ROWS)
+    assert other.layouts == found.layouts[-1:]
+    assert other.layouts == [torch.contiguous_format if flatten is by_view else LAST]
+
+
 @pytest.mark.parametrize("layout", [LAST, torch.contiguous_format])
 @pytest.mark.parametrize("baseline", [None, (0.5,), (torch.full((2, 3, 1, 1), -1.0),)])
 def test_masked_images_lie_as_their_image_does(layout, baseline):

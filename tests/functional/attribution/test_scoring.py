@@ -1,5 +1,6 @@
 """Scores of masked images against one forward pass for each image and mask."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -168,6 +169,48 @@ def test_any_chunk_size_gives_the_same(small, rows):
     # two of the four masks of each image share a pass
     assert sum(sizes) == 9
     assert max(sizes) == min(9, rows or 128)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"),
+    [
+        (None, [16]),  # the power of two above the 9 pairs
+        (1, [1] * 9),
+        (2, [2] * 5),
+        (5, [5, 5]),
+        (9, [9]),
+        (12, [12]),
+        (100, [16]),
+    ],
+)
+def test_equal_passes_are_filled_and_score_the_same(small, rows, sizes):
+    seen, images, masks = [], nets.images(3), MapMasks(maps_of(3, 4))
+    select = select_shared([0, 4], images=3)
+    exact = MaskedScorer(forward_of(small), (images,), select, "probability")(masks)
+    scorer = MaskedScorer(
+        forward_of(small, seen), (images,), select, "probability", rows=rows, equal_passes=True
+    )
+    torch.testing.assert_close(scorer(masks), exact, rtol=1e-13, atol=1e-15)
+    assert seen == sizes
+
+
+def test_what_fills_a_pass_does_not_make_an_error(small):
+    """A copy in the last pass is none of the pairs that the message counts."""
+    images, masks = nets.images(1), MapMasks(maps_of(1, 4)[:, 1:])
+    broken = lambda inputs, rows: small(inputs[0]) * math.nan  # noqa: E731
+    scorer = MaskedScorer(broken, (images,), select_each(0, images=1), rows=2, equal_passes=True)
+    with pytest.raises(ValueError, match="infinity for mask 0 of image 0"):
+        scorer(masks)
+
+
+def test_the_size_is_that_of_the_images_unless_another_is_given(small):
+    images = nets.images(1, size=(8, 10))
+    scorer = MaskedScorer(forward_of(small), (images,), select_each(0, images=1))
+    assert scorer.size == (8, 10)
+    whole = dataclasses.replace(scorer, whole_size=(16, 20))
+    assert whole.size == whole.read_as("sigmoid").size == (16, 20)
+    masks = MapMasks(maps_of(1, 4))
+    assert torch.equal(whole(masks), scorer(masks))
 
 
 def test_several_targets_cost_one_set_of_passes(small):
