@@ -102,9 +102,27 @@ class Ablator:
                     raise _no_closed_form(error) from error
             else:
                 scores = closed_form_scores(maps, weight, labels, whole, fills)
-                return Ablated(scores, whole, "closed")
+                if way == "closed" or self._holds(scores, whole, maps, fills):
+                    return Ablated(scores, whole, "closed")
         read = functools.partial(_read, self.select, score_function)
-        return self._by_passes(maps, fills, read, whole, full=way == "full")
+        changed = changed_maps(maps, fills)
+        return self._by_passes(maps, fills, changed, read, whole, full=way == "full")
+
+    def _holds(self, scores: Tensor, whole: Tensor, maps: Tensor, fills: Tensor) -> bool:
+        """Return whether the closed form's scores of the maps that matter most are the model's.
+
+        The outputs of whole images may agree with it where those of ablated ones do not: a bound
+        on values behind the layer, or on the outputs, may be reached without a map alone.
+        """
+        changed = changed_maps(maps, fills)
+        drops = (whole[:, None] - scores).masked_fill(~changed[..., None], 0.0)
+        extremes = torch.cat([drops.argmax(dim=1), drops.argmin(dim=1)], dim=1)
+        probed = torch.zeros_like(changed).scatter_(1, extremes, True) & changed
+        read = functools.partial(_read, self.select, "logit")
+        found = self._by_passes(maps, fills, probed, read, whole, full=False).scores
+        scale = torch.maximum(whole.abs().amax(), scores.abs().amax())
+        off = (found - scores).abs()[probed]
+        return bool((off <= rounding(self.seen.outputs) * scale).all())
 
     def _linear_head(self, maps: Tensor, score_function: ScoreFunction) -> tuple[Tensor, Tensor]:
         """Return the weights (L,C) behind pooled maps, and the targets (N,T) as labels."""
@@ -119,16 +137,16 @@ class Ablator:
         self,
         maps: Tensor,
         fills: Tensor,
+        changed: Tensor,
         read: Callable[[int, Tensor], Tensor],
         whole: Tensor,
         *,
         full: bool,
     ) -> Ablated:
-        """Return the scores from one row of a pass for each map that is changed."""
+        """Return the scores from one row of a pass for each map that is ``changed`` (N,C)."""
         recorded = self.seen.recorded
         places = find_places(recorded.value, self.seen.part, self.seen.transform)
         check_places(places, recorded.value, maps)
-        changed = changed_maps(maps, fills)
         scores = whole[:, None].repeat(1, maps.shape[1], 1)
         name, number = "none", len(WAYS) - 1 if full or not recorded.replayable else 0
         bar = tqdm(total=int(changed.sum()), desc="ablated maps", disable=not self.show_progress)

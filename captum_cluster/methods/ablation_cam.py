@@ -26,10 +26,12 @@ class AblationCamConfig:
         score_function: "logit", "probability", "sigmoid" or a function of the model's output.
         way: "auto" takes the closed form where global average pooling and a linear classifier
             follow, "logit" is read and the targets are class indices, if that gives the model's
-            own output to 1e-5 (float64: 1e-10; half precision: eight roundings); else it runs what
-            is behind the layer, and where that cannot be told apart the whole model. "closed"
-            insists on the closed form, "tail" does without it, "full" always runs the whole
-            model. The map is the same but for rounding.
+            own output to 1e-5 (float64: 1e-10; half precision: eight roundings), of the images
+            and of those without the maps that matter most; else it runs what is behind the layer,
+            and where that cannot be told apart the whole model. The map is the same but for
+            rounding. "tail" does without the closed form, "full" always runs the whole model.
+            "closed" insists on the closed form, and looks at the outputs of whole images alone:
+            for networks that are known to end so.
     """
 
     fill: str = "zero"

@@ -70,7 +70,7 @@ class _Kept:
         self.value = value
         self.spread = spread
         self.written = True  # until a pass shows that it does not
-        self._versions: list[tuple[Tensor, int]] = []
+        self._given: list[tuple[Tensor, Tensor]] = []
 
     def give(self, rows: int) -> Any:
         """Return it for a pass."""
@@ -84,13 +84,14 @@ class _Kept:
         if not self.written:
             return leaf
         copy = leaf.contiguous().clone() if self.spread else leaf.clone()
-        self._versions.append((copy, copy._version))
+        self._given.append((copy, leaf))
         return copy
 
     def note_written(self) -> None:
         """Note whether something was written into what was given."""
-        self.written = any(copy._version != version for copy, version in self._versions)
-        self._versions = []
+        # By value, as not every way to write into a tensor is counted by it.
+        self.written = any(not _equal(copy, leaf) for copy, leaf in self._given)
+        self._given = []
 
 
 class _Tail:
@@ -109,6 +110,7 @@ class _Tail:
         self.others = _Kept(others, spread=True)
         self.rows = seen.rows or rows_per_tail(recorded.widest, self.leaf.device)
         self.copies: Copies | None = None
+        self.keeps_rows = False  # until a pass shows that it does not write into the rows
 
     def _row(self, value: Any) -> Any:
         """Return one image's row of each tensor that has one for each image."""
@@ -124,17 +126,20 @@ class _Tail:
         """Return whether two rows with all maps give the image's output twice."""
         if not self.places.follow_rows(tree_leaves(self.seen.recorded.value)[self.places.leaf]):
             return False
+        # Not as many rows as there are images: what is left of their pass would seem to fit.
+        copies = Copies(self.leaf, 3 if len(self.seen.outputs) == 2 else 2)
         try:
-            outputs = self._forward(Copies(self.leaf, 2).rows)
+            outputs = self._forward(copies.rows)
         except Exception:  # whatever a model raises at rows that it does not expect
             return False
         for kept in (*self.before, self.others):
             kept.note_written()
+        self.keeps_rows = _equal(copies.rows, self.leaf.expand_as(copies.rows))
         return _same(outputs, self.seen.outputs[self.image])
 
     def run(self, channels: Tensor, fill: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
         """Return what ``read`` reads of the outputs without each of the maps ``channels``."""
-        if self.copies is None:
+        if self.copies is None or not self.keeps_rows:
             self.copies = Copies(self.leaf, len(channels))
         index = self.places.in_copies(self.leaf, channels, self.image)
         with self.copies.exchanged(index, fill) as rows:
@@ -196,6 +201,11 @@ WAYS: tuple[tuple[str, Callable[[WholePass, int, Places], Way]], ...] = (
     ("full", _Full),
 )
 """Of each name the way, from the shortest to the one that any model takes."""
+
+
+def _equal(found: Tensor, expected: Tensor) -> bool:
+    """Return whether two tensors hold the same, where NaN is the same as NaN."""
+    return bool(((found == expected) | ((found != found) & (expected != expected))).all())
 
 
 def _same(outputs: Tensor, whole: Tensor) -> bool:
