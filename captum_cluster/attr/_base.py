@@ -318,8 +318,8 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         outputs, captured = run_captured(
             self.forward_func if model is None else model,
             layers,
-            # Copies, which the model may write into, and which a graph can keep.
-            lambda: forward(tuple(one.clone() for one in call.inputs), rows),
+            # What was made in inference mode takes no part in a graph, its copy does.
+            lambda: forward(call.inputs, rows, copied=True),
             of_input=call.of_input,
             gradients=gradients,
         )

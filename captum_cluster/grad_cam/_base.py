@@ -65,11 +65,11 @@ class ScopedActivations:
         self.forward = self.forward_of(self.model)
         rows = torch.arange(len(inputs))
         with torch.no_grad(), untouched(self.model):
-            # A copy, which the model may write into.
+            # What was made in inference mode takes no part in a graph, its copy does.
             self.outputs, self.captured = run_captured(
                 self.model,
                 self.layers,
-                lambda: self.forward((inputs.clone(),), rows),
+                lambda: self.forward((inputs,), rows, copied=True),
                 gradients=self.with_gradients,
             )
         self.activations = [

@@ -3,10 +3,10 @@
     python -m tests.benchmarks [--models resnet18,resnet50,vgg16,mobilenet_v2] [--batch 1,16]
         [--parts speed,every-map,growth,metrics,memory] [--rounds 9] [--threads 1] [--json FILE]
 
-The unit is one plain forward pass of the same network for one image, as its user can make it at
-best: weights and images channels-last, inference mode, 8 or 16 images. It is measured before and
-after every run of every contestant, and the contestants take turns. Read ratios: times by the
-clock say more of the machine and of its other users.
+The unit is one plain forward pass of the same network for one image, at its best: images
+channels-last, inference mode, 8 or 16 of them. It is measured before and after every run of every
+contestant, and the contestants take turns. Read ratios: times by the clock say more of the machine
+and of its other users.
 
 "every-map" is Score-CAM and Ablation-CAM by all libraries, hundreds of passes each, of those of
 the networks that have at most 1280 maps and are quick (the others: ours alone, Ablation-CAM).
@@ -38,8 +38,8 @@ def speed_rows(options: argparse.Namespace) -> list[speed.Row]:
     for model in options.models:
         one = subject(model)
         for batch in options.batch:
-            field = contestants.gradient_maps(one, batch) + contestants.cluster_cam(one, batch)
-            field += contestants.collection_cam(one, batch)
+            field = contestants.plain_passes(one, batch) + contestants.gradient_maps(one, batch)
+            field += contestants.cluster_cam(one, batch) + contestants.collection_cam(one, batch)
             rows += speed.race(one, field, options.rounds)
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from captum_cluster import (
 )
 from captum_cluster.hooks import capture
 from tests.benchmarks.subjects import LABELS, TARGET, Subject
+from tests.benchmarks.timing import plain
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,19 @@ class Contestant:
     images: int
     needed: float = 0.0
     ours: bool = True
+
+
+def plain_passes(one: Subject, batch: int) -> list[Contestant]:
+    """Return plain forward passes: as users make them, and with the weights channels-last too."""
+    images = one.images[:batch]
+    last = copy.deepcopy(one.model).to(memory_format=torch.channels_last)
+    rows = {
+        "default layout, no gradients": lambda: _plain(one.model, images),
+        "images channels-last": plain(one.model, images[:1], batch),
+        "images and weights channels-last": plain(last, images[:1], batch),
+    }
+    group = f"plain pass, batch {batch}"
+    return [Contestant(group, name, run, batch, 1.0, ours=False) for name, run in rows.items()]
 
 
 def gradient_maps(one: Subject, batch: int) -> list[Contestant]:
@@ -77,6 +92,7 @@ def score_cam(one: Subject) -> list[Contestant]:
         "pytorch-grad-cam ScoreCAM": lambda: stock(one, "ScoreCAM", image),
         "torchcam ScoreCAM": lambda: torchcam(one, ScoreCAM, image),
         "Score-CAM": lambda: ours.attribute(image, TARGET),
+        "Score-CAM, bfloat16": lambda: ours.attribute(image, TARGET, precision="bfloat16"),
     }
     # Flat maps share a pass: which of the maps are flat depends on the image.
     needed = 1.0 + _distinct_masks(one, image)
@@ -167,6 +183,11 @@ def _gradients(one: Subject, layers: Sequence[torch.nn.Module], images: Tensor) 
     with capture(layers, gradients=True) as captured:
         outputs = one.model(moved)
     return captured.gradients_of_all(outputs[:, TARGET], range(len(layers)))
+
+
+def _plain(model: torch.nn.Module, images: Tensor) -> None:
+    with torch.no_grad():
+        model(images)
 
 
 def stock(one: Subject, name: str, images: Tensor) -> object:

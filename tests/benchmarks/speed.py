@@ -51,7 +51,7 @@ class Row:
 
 def unit_batch(one: Subject) -> int:
     """Return the batch whose plain passes are the fastest for an image."""
-    runs = {str(batch): plain(one.fastest, one.images[:1], batch) for batch in BATCHES}
+    runs = {str(batch): plain(one.model, one.images[:1], batch) for batch in BATCHES}
     found = interleave(runs, 3)
     return min(BATCHES, key=lambda batch: statistics.median(found[str(batch)]) / batch)
 
@@ -61,7 +61,7 @@ def race(one: Subject, contestants: list[Contestant], rounds: int) -> list[Row]:
     batch = unit_batch(one)
     times = 2 if one.name == "mobilenet_v2" else 1
     runs = {f"{c.group}: {c.name}": (c.run, rounds_of(c, rounds)) for c in contestants}
-    plain_batch = plain(one.fastest, one.images[:1], batch, times)
+    plain_batch = plain(one.model, one.images[:1], batch, times)
     found = in_units(runs, (one.model, plain_batch, batch * times))
     rows: list[Row] = []
     for contestant, took in zip(contestants, found.values(), strict=True):

@@ -5,7 +5,6 @@ Time depends on neither, but for k-means, which stops when it stops: noise is no
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -27,16 +26,10 @@ NETWORKS = tuple(_LAYERS)
 
 @dataclass(frozen=True)
 class Subject:
-    """A network, its layers from shallow to final, and images (16,3,H,W).
-
-    Attributes:
-        fastest: A copy of the network whose weights lie channels-last: the best that its user can
-            do for plain passes, and so the unit of all figures.
-    """
+    """A network, its layers from shallow to final, and images (N,3,H,W)."""
 
     name: str
     model: nn.Module
-    fastest: nn.Module
     layers: list[nn.Module]
     images: Tensor
 
@@ -55,6 +48,5 @@ def subject(name: str, size: int = SIZE, images: int = 16) -> Subject:
     """Return a network of torchvision with what is explained of it."""
     torch.manual_seed(0)
     model = getattr(torchvision.models, name)().eval()
-    fastest = copy.deepcopy(model).to(memory_format=torch.channels_last)
     layers = [model.get_submodule(layer) for layer in _LAYERS[name]]
-    return Subject(name, model, fastest, layers, torch.randn(images, 3, size, size))
+    return Subject(name, model, layers, torch.randn(images, 3, size, size))

@@ -45,7 +45,9 @@ def test_a_profile_adds_up_and_leaves_the_classes_as_they_were(small):
     assert vars(type(small.model)).get("__call__") is before
 
 
-@pytest.mark.parametrize("group", ["gradient_maps", "cluster_cam", "collection_cam"])
+@pytest.mark.parametrize(
+    "group", ["plain_passes", "gradient_maps", "cluster_cam", "collection_cam"]
+)
 def test_every_contestant_runs(small, group):
     field = getattr(contestants, group)(small, 2)
     rows = speed.race(small, field, 1)

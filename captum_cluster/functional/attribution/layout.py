@@ -85,26 +85,37 @@ class FastLayout:
     forward: Forward
     channels_last: bool = True
 
-    def __call__(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
-        """Return the model's outputs (P,...), in the default layout."""
+    def __call__(self, inputs: tuple[Tensor, ...], rows: Tensor, *, copied: bool = False) -> Tensor:
+        """Return the model's outputs (P,...), in the default layout.
+
+        Args:
+            inputs: Of the model.
+            rows: The image that each row belongs to.
+            copied: Give the model copies, which it may write into.
+        """
         if not self.channels_last or not any(map(is_faster_channels_last, inputs)):
-            return self._by_default(inputs, rows)
-        moved = tuple(fast_layout(tensor) for tensor in inputs)
-        versions = [tensor._version for tensor in moved]
+            return self._run(inputs, rows, torch.contiguous_format, copied)
+        versions = [tensor._version for tensor in inputs]
         try:
-            return self.forward(moved, rows).contiguous()
+            return self._run(inputs, rows, torch.channels_last, copied)
         except Exception as error:
             # What the model has written into is no longer its input.
-            written = [tensor._version for tensor in moved] != versions
+            written = [tensor._version for tensor in inputs] != versions
             if written or not is_of_layout(error):
                 raise
-        outputs = self._by_default(inputs, rows)
+        outputs = self._run(inputs, rows, torch.contiguous_format, copied)
         self.channels_last = False
         return outputs
+
+    def _run(
+        self, inputs: tuple[Tensor, ...], rows: Tensor, layout: torch.memory_format, copied: bool
+    ) -> Tensor:
+        last = layout is torch.channels_last
+        given = tuple(fast_layout(one) if last else one.contiguous() for one in inputs)
+        if copied:
+            given = tuple(one.clone() for one in given)
+        return self.forward(given, rows).contiguous()
 
     def shared_with(self, forward: Forward) -> Forward:
         """Return another forward, whose inputs lie as this model's have come to lie."""
         return lambda inputs, rows: FastLayout(forward, self.channels_last)(inputs, rows)
-
-    def _by_default(self, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
-        return self.forward(tuple(tensor.contiguous() for tensor in inputs), rows).contiguous()

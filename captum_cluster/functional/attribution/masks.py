@@ -106,7 +106,9 @@ def _quantile(values: Tensor, quantile: float) -> Tensor:
     rank = torch.tensor(quantile, dtype=wide.dtype) * (wide.shape[-1] - 1)
     low = int(rank)
     high = min(low + 1, wide.shape[-1] - 1)
-    return torch.lerp(ordered[..., low], ordered[..., high], rank - low).to(values.dtype)
+    found = torch.lerp(ordered[..., low], ordered[..., high], rank - low)
+    # NaN comes last, and makes the quantile NaN.
+    return torch.where(ordered[..., -1].isnan(), torch.nan, found).to(values.dtype)
 
 
 @dataclass(frozen=True)
@@ -167,13 +169,13 @@ class MapMasks:
         """Return the masks (P,1,H,W) of the pairs (image, mask)."""
         chosen = self.maps[images.to(self.maps.device), masks.to(self.maps.device)]
         if self.denoise_quantile is not None:
-            large = upsample(chosen, size, align_corners=self.align_corners).relu_()
+            large = upsample(chosen, size, align_corners=self.align_corners).relu()
             noiseless = quantile_denoise(large, self.denoise_quantile)
             # The values at the quantile and below are 0, so that min-max divides by the maximum.
             # Rounding in the interpolation of a flat map would be blown up to a full mask.
             largest = noiseless.amax(dim=(-2, -1))
             scale = torch.where(self._flat(chosen) | (largest == 0), torch.inf, largest)
-            return noiseless.div_(scale[:, None, None])[:, None]
+            return (noiseless / scale[:, None, None])[:, None]
         resize = unit_masks if self.normalize else upsample
         return resize(chosen[:, None], size, align_corners=self.align_corners)
 

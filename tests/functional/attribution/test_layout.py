@@ -158,3 +158,82 @@ def test_the_other_face_too(host):
         maps.append(torch.from_numpy(host(net, [net.conv], **options)(images())))
     torch.testing.assert_close(*maps, rtol=1e-4, atol=1e-5)
     assert net.layouts == [LAST] * len(net.layouts)
+
+
+class Strict(nn.Module):
+    """Needs its images in the default layout, or its maps."""
+
+    def __init__(self, need):
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 4, 3, padding=1)
+        self.need = need
+        for parameter, seed in zip(self.parameters(), range(4), strict=True):
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(seed))
+
+    def forward(self, x):
+        x = self.need(x)
+        return self.last(self.conv(x).relu())
+
+
+def asserts(x):
+    assert x.is_contiguous()
+    return x
+
+
+def reads_memory(x):
+    memoryview(x.numpy()).cast("B")
+    return x
+
+
+def as_it_is(x):
+    return x
+
+
+def a_place(output):
+    return output.view(-1)[7]
+
+
+@pytest.mark.parametrize("need", [asserts, reads_memory, as_it_is])
+@pytest.mark.parametrize("captum", [LayerClusterCam, LayerScoreCam])
+def test_models_targets_and_transforms_that_need_the_default_layout(need, captum):
+    flat = lambda maps: maps.view(-1, 8, 8).unflatten(0, (2, 6))  # noqa: E731
+    net = Strict(need).eval()
+    options = {"n_clusters": 3} if captum is LayerClusterCam else {}
+    found = captum(net, net.conv, reshape_transform=flat).attribute(
+        images(), [a_place, a_place], **options
+    )
+    wide = Strict(as_it_is).double().eval()
+    expected = captum(wide, wide.conv).attribute(images().double(), [a_place, a_place], **options)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_score_function_that_needs_the_default_layout():
+    net = Strict(as_it_is).eval()
+    read = lambda outputs: outputs.view(len(outputs), -1)  # noqa: E731
+    found = LayerScoreCam(net, net.conv).attribute(images(), 7, score_function=read)
+    same = LayerScoreCam(net, net.conv).attribute(images(), (0, 0, 7))
+    torch.testing.assert_close(found, same)
+
+
+class InPlace(Seen):
+    """Changes its images in place."""
+
+    def forward(self, x):
+        return super().forward(x.mul_(2).sub_(1))
+
+
+@pytest.mark.parametrize("flatten", [by_view, by_flatten])
+@pytest.mark.parametrize("face", ["captum", "grad_cam"])
+def test_a_model_that_changes_its_images_in_place_explains_and_leaves_the_users(flatten, face):
+    maps = []
+    for build in (InPlace, Seen):
+        net, x = build(flatten).eval(), images() * (2 if build is Seen else 1)
+        x = x - 1 if build is Seen else x
+        before = x.clone()
+        if face == "captum":
+            maps.append(LayerMinMaxGradCam(net, net.conv).attribute(x, 1, labels=[[1, 2]] * 2))
+        else:
+            cam = MinMaxGradCAM(net, [net.conv], max_predicted=4)
+            maps.append(torch.from_numpy(cam(x)))
+        assert torch.equal(x, before)
+    torch.testing.assert_close(*maps, rtol=1e-4, atol=1e-5)
