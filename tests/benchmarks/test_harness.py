@@ -52,7 +52,10 @@ def test_every_contestant_runs(small, group):
     field = getattr(contestants, group)(small, 2)
     rows = speed.race(small, field, 1)
     assert [row.name for row in rows] == [c.name for c in field]
-    assert all(row.units > 0 and 0 < row.inside <= 1.05 for row in rows)
+    # A model whose weights lie otherwise is another one, inside which no time is measured.
+    inside = [row.inside for row in rows if row.name != "images and weights channels-last"]
+    assert all(0 < share <= 1.05 for share in inside)
+    assert all(row.units > 0 for row in rows)
     assert [bool(row.profile) for row in rows] == [c.ours for c in field]
     text = speed.table(rows)
     assert len(text.splitlines()) == 2 + len(rows)
