@@ -17,7 +17,7 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_cluster._checks import check_flag, describe, expected
+from captum_cluster._checks import check_flag, check_integer, describe, expected
 from captum_cluster._types import CamResult, Target
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
 from captum_cluster.functional.attribution.targets import (
@@ -38,6 +38,19 @@ from captum_cluster.methods import (
 
 Inputs = Tensor | tuple[Tensor, ...]
 Maps = Tensor | tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class PassSize:
+    """How many rows a pass has, for the methods that make many; their own options describe it."""
+
+    perturbations_per_eval: int | None = None
+    show_progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.perturbations_per_eval is not None:
+            check_integer("perturbations_per_eval", self.perturbations_per_eval, 1)
+        check_flag("show_progress", self.show_progress)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from captum_cluster._checks import check_flag, check_integer
 from captum_cluster._types import CamResult
-from captum_cluster.attr._base import Call, LayerCam, Observed
+from captum_cluster.attr._base import Call, LayerCam, Observed, PassSize
 from captum_cluster.functional.attribution.layout import Forward
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
 from captum_cluster.methods import (
@@ -23,7 +22,7 @@ from captum_cluster.methods import (
 
 
 @dataclass(frozen=True)
-class MaskOptions(PassOptions):
+class MaskOptions(PassSize, PassOptions):
     """How the masked passes are made, whatever the method; and see ``PassOptions``.
 
     Attributes:
@@ -35,14 +34,10 @@ class MaskOptions(PassOptions):
     """
 
     baselines: Any = None
-    perturbations_per_eval: int | None = None
-    show_progress: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.perturbations_per_eval is not None:
-            check_integer("perturbations_per_eval", self.perturbations_per_eval, 1)
-        check_flag("show_progress", self.show_progress)
+        PassSize.__post_init__(self)
+        PassOptions.__post_init__(self)
 
 
 class LayerMaskedCam(LayerCam):

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from captum_cluster._checks import check_flag, check_integer
 from captum_cluster._types import CamResult
-from captum_cluster.attr._base import Call, LayerCam
+from captum_cluster.attr._base import Call, LayerCam, PassSize
 from captum_cluster.hooks import record
 from captum_cluster.methods import ABLATION_CAM, Ablator, WholePass
 
 
 @dataclass(frozen=True)
-class AblationOptions:
+class AblationOptions(PassSize):
     """How the passes are made.
 
     Attributes:
@@ -22,14 +21,6 @@ class AblationOptions:
             through one pass. None: as many as fit a memory budget. It does not change the map.
         show_progress: Show a bar over the maps.
     """
-
-    perturbations_per_eval: int | None = None
-    show_progress: bool = False
-
-    def __post_init__(self) -> None:
-        if self.perturbations_per_eval is not None:
-            check_integer("perturbations_per_eval", self.perturbations_per_eval, 1)
-        check_flag("show_progress", self.show_progress)
 
 
 class LayerAblationCam(LayerCam, algorithm=ABLATION_CAM):

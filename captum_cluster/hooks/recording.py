@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from captum_cluster.hooks.keeping import owner_of
+from captum_cluster.hooks.keeping import modules_of, owner_of
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _is_plain(model: nn.Module) -> bool:
         isinstance(module, other)
         or hasattr(module, "_orig_mod")  # torch.compile(module)
         or getattr(module, "_compiled_call_impl", None) is not None  # module.compile()
-        for module in model.modules()
+        for module in modules_of(model)
     )
 
 
@@ -117,7 +117,7 @@ class _Watcher:
 
     def handles(self) -> Iterator[Any]:
         """Register the hooks, one after the other."""
-        for module in [] if self.owner is None else list(self.owner.modules()):
+        for module in [] if self.owner is None else modules_of(self.owner):
             yield module.register_forward_pre_hook(self._begin)
             # First of all: hooks of the user see, and may change, what is given again too.
             yield module.register_forward_hook(self._end, prepend=True)
@@ -170,7 +170,7 @@ class _Watcher:
 def _holders(owner: nn.Module, layer: nn.Module) -> set[nn.Module]:
     """Return the modules of a model that hold a layer, under any of its names."""
     parents: dict[nn.Module, list[nn.Module]] = {}
-    for module in owner.modules():
+    for module in modules_of(owner):
         for child in module.children():
             parents.setdefault(child, []).append(module)
     found: set[nn.Module] = set()

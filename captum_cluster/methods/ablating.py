@@ -94,6 +94,7 @@ class Ablator:
         whole = self.select(outputs, torch.arange(len(maps)))
         check_finite("the model's scores", whole)
         fills = fill_values(maps, fill)
+        changed = changed_maps(maps, fills)
         if way in ("auto", "closed"):
             try:
                 weight, labels = self._linear_head(maps, score_function)
@@ -102,27 +103,27 @@ class Ablator:
                     raise _no_closed_form(error) from error
             else:
                 scores = closed_form_scores(maps, weight, labels, whole, fills)
-                if way == "closed" or self._holds(scores, whole, maps, fills):
+                if way == "closed" or self._holds(scores, whole, maps, fills, changed):
                     return Ablated(scores, whole, "closed")
         read = functools.partial(_read, self.select, score_function)
-        changed = changed_maps(maps, fills)
         return self._by_passes(maps, fills, changed, read, whole, full=way == "full")
 
-    def _holds(self, scores: Tensor, whole: Tensor, maps: Tensor, fills: Tensor) -> bool:
+    def _holds(
+        self, scores: Tensor, whole: Tensor, maps: Tensor, fills: Tensor, changed: Tensor
+    ) -> bool:
         """Return whether the closed form's scores of the maps that matter most are the model's.
 
         The outputs of whole images may agree with it where those of ablated ones do not: a bound
         on values behind the layer, or on the outputs, may be reached without a map alone.
         """
-        changed = changed_maps(maps, fills)
         drops = (whole[:, None] - scores).masked_fill(~changed[..., None], 0.0)
         extremes = torch.cat([drops.argmax(dim=1), drops.argmin(dim=1)], dim=1)
         probed = torch.zeros_like(changed).scatter_(1, extremes, True) & changed
         read = functools.partial(_read, self.select, "logit")
         found = self._by_passes(maps, fills, probed, read, whole, full=False).scores
-        scale = torch.maximum(whole.abs().amax(), scores.abs().amax())
-        off = (found - scores).abs()[probed]
-        return bool((off <= rounding(self.seen.outputs) * scale).all())
+        scale = torch.maximum(whole.abs(), scores.abs().amax(dim=1))[:, None]
+        near = (found - scores).abs() <= rounding(self.seen.outputs) * scale
+        return bool(near[probed].all())
 
     def _linear_head(self, maps: Tensor, score_function: ScoreFunction) -> tuple[Tensor, Tensor]:
         """Return the weights (L,C) behind pooled maps, and the targets (N,T) as labels."""

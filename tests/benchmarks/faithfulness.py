@@ -10,8 +10,8 @@ needs 513 forward passes an image and RISE 401 here (its default is 4001): with 
 that is broken off goes on where it was, and several runs may share the work by `--methods`.
 
 Two stock methods take a short cut to the map they would give: Score-CAM is ours with
-`align_corners=True`, which `tests/methods/test_score_cam.py` finds equal to pytorch-grad-cam's, and
-Ablation-CAM is pytorch-grad-cam's on the head behind `layer4`, which is all that its ablations
+`align_corners=True`, which `tests/conformance/test_parity.py` finds equal to pytorch-grad-cam's,
+and Ablation-CAM is pytorch-grad-cam's on the head behind `layer4`, which is all that its ablations
 change. `--seconds N` times the stock classes themselves on N photographs, without a short cut.
 """
 

@@ -1,6 +1,6 @@
 """Peak memory of one call beyond the network and its images, each in a process of its own.
 
-    python -m tests.benchmarks.memory [--models resnet18,mobilenet_v2] [--json FILE]
+    python -m tests.benchmarks --parts memory [--models resnet18,mobilenet_v2] [--json FILE]
 
 MB of resident memory at the peak of a call, less those before it; the peak of one plain pass of
 six images (a chunk of masked ones) stands beside it, and what is above that is a method's own.
@@ -9,9 +9,6 @@ Freed blocks go back to the system at once here, so that the peak is of what is 
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -61,7 +58,7 @@ def peaks(models: list[str]) -> list[Peak]:
 
 def peak_of(model: str, name: str, batch: int) -> float:
     """Return the peak of one call, measured in a process of its own."""
-    run = [sys.executable, "-m", "tests.benchmarks.memory", "--one", model, name, str(batch)]
+    run = [sys.executable, "-m", "tests.benchmarks.memory", model, name, str(batch)]
     text = subprocess.run(
         run,
         check=True,
@@ -115,22 +112,6 @@ def table(found: list[Peak]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the peak memory of one call.")
-    parser.add_argument("--models", default="resnet18,mobilenet_v2")
-    parser.add_argument("--json", help="also write the peaks to this file")
-    parser.add_argument("--one", nargs=3, metavar=("MODEL", "NAME", "BATCH"))
-    options = parser.parse_args()
-    if options.one:
-        model, name, batch = options.one
-        print(measure_here(model, name, int(batch)))
-        return
-    found = peaks(options.models.split(","))
-    print(table(found))
-    if options.json:
-        text = json.dumps([dataclasses.asdict(one) for one in found], indent=2)
-        Path(options.json).write_text(text + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    name_of_model, name_of_run, count = sys.argv[1:]
+    print(measure_here(name_of_model, name_of_run, int(count)))

@@ -1,6 +1,6 @@
 """What metrics cost beyond the forward passes that they need, ours and the others'.
 
-    python -m tests.benchmarks.metrics [--rounds 5] [--threads 1] [--json FILE]
+    python -m tests.benchmarks --parts metrics [--rounds 9] [--threads 1] [--json FILE]
 
 ResNet-18 at 224x224 with random weights, one synthetic image, and a map that costs nothing: time
 depends on none of them. The contestants take turns, and all figures are medians over the rounds.
@@ -14,15 +14,11 @@ depends on none of them. The contestants take turns, and all figures are medians
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import functools
-import json
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 from pytorch_grad_cam.metrics.cam_mult_image import CamMultImageConfidenceChange
@@ -177,21 +173,3 @@ def table(found: list[Cost]) -> str:
         for one in found
     ]
     return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure what metrics cost beyond their passes.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", help="also write the costs to this file")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    found = costs(options.rounds)
-    print(table(found))
-    if options.json:
-        text = json.dumps([dataclasses.asdict(one) for one in found], indent=2)
-        Path(options.json).write_text(text + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -107,7 +107,7 @@ def closed_form_scores(
 def rows_per_tail(widest: int, device: torch.device) -> int:
     """Return how many copies of an image, each without one map, to put into one pass.
 
-    Within the budget of ``rows_per_pass``.
+    Within a memory budget of half a GiB on the CPU, and a quarter of the free memory on a GPU.
 
     Args:
         widest: Bytes of the largest tensor for one image in what the pass computes.
