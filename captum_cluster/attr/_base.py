@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_flag, check_integer, describe, expected
 from captum_cluster._types import CamResult, Target
+from captum_cluster.functional.attribution.grids import grid_dimensions
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
 from captum_cluster.functional.attribution.targets import (
     TargetSelector,
@@ -32,6 +33,7 @@ from captum_cluster.methods import (
     check_outputs,
     feature_gradients,
     feature_maps,
+    form_explained,
     split_options,
     with_options,
 )
@@ -76,6 +78,11 @@ class Call:
     def images(self) -> int:
         """Number of images N."""
         return len(self.inputs[0])
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of the images' grid: 2; of signals 1, of volumes 3."""
+        return grid_dimensions(self.inputs)
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,8 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
 
     Args:
         forward_func: The model, or any function of the inputs that gives its output.
-        layer: The layer whose feature maps (N,C,h,w) are explained.
+        layer: The layer whose feature maps (N,C,h,w) are explained; of signals (N,C,l), of volumes
+            (N,C,d,h,w).
         device_ids: Taken and kept as Captum does. The layer's maps are read on one device: explain
             the ``module`` of a ``DataParallel`` model that is spread over several.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w). Not
@@ -180,8 +188,9 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         """Return the map of one target for each image.
 
         Args:
-            inputs: The images (N,c,H,W), or a tuple of inputs; where images are masked, these are
-                the inputs of four dimensions.
+            inputs: The images (N,c,H,W), signals (N,c,L) or volumes (N,c,D,H,W), or a tuple of
+                inputs; where images are masked, these are the inputs of four dimensions (where
+                there are none those of five, else of three).
             target: The label explained, in any of Captum's forms; or, for methods that mask
                 images, a list with one callable of one image's output for each image.
             additional_forward_args: As in Captum. Tensors with N rows go with their images.
@@ -192,7 +201,8 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
 
         Returns:
             (N,1,h,w) at the layer's resolution (RISE and Collection-CAM: at the input's), signed
-            and not normalised; a tuple where the layer gives several tensors.
+            and not normalised; of signals (N,1,l), of volumes (N,1,d,h,w); a tuple where the
+            layer gives several tensors.
 
         Raises:
             TargetError: The target does not fit the model's output (a ``ValueError``, and an
@@ -328,24 +338,27 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         layers = self._layers() if layers is None else layers
         forward = call.forward if model is None else call.forward_of(model)
         rows = torch.arange(call.images)
-        outputs, captured = run_captured(
-            self.forward_func if model is None else model,
-            layers,
-            # What was made in inference mode takes no part in a graph, its copy does.
-            lambda: forward(call.inputs, rows, copied=True),
-            of_input=call.of_input,
-            gradients=gradients,
-        )
-        maps = [self._feature_maps(captured, number, call) for number in range(len(layers))]
+        model = self.forward_func if model is None else model
+        with form_explained(model, call.inputs):
+            outputs, captured = run_captured(
+                model,
+                layers,
+                # What was made in inference mode takes no part in a graph, its copy does.
+                lambda: forward(call.inputs, rows, copied=True),
+                of_input=call.of_input,
+                gradients=gradients,
+            )
+            maps = [self._feature_maps(captured, number, call) for number in range(len(layers))]
         return Observed(outputs, maps, captured, self.reshape_transform)
 
     def _feature_maps(self, captured: Capture, number: int, call: Call) -> list[Tensor]:
         """Return the feature maps of each tensor of one layer."""
         if self.reshape_transform is None:
-            return [feature_maps(part, call.images) for part in captured.activations(number)]
+            found = captured.activations(number)
+            return [feature_maps(part, call.images, dims=call.dims) for part in found]
         found = captured.output(number)
         found = found[0] if call.of_input and len(found) == 1 else found
-        return [feature_maps(found, call.images, self.reshape_transform)]
+        return [feature_maps(found, call.images, self.reshape_transform, dims=call.dims)]
 
 
 def _forward(

@@ -17,6 +17,7 @@ from captum_cluster.methods import (
     ModelCompiler,
     PassOptions,
     check_baselines,
+    check_grid,
     hastened,
 )
 
@@ -75,6 +76,8 @@ class LayerMaskedCam(LayerCam):
 
 
 def check_targets(scorer: MaskedScorer, observed: Observed) -> None:
-    """Check that the targets fit the outputs, before any masked pass is made."""
+    """Check that maps fit the images and targets the outputs, before any masked pass is made."""
+    for maps in observed.maps:
+        check_grid(maps, scorer.size)
     rows = torch.arange(scorer.select.images)
     scorer.select(read_scores(observed.outputs.detach(), scorer.score_function), rows)

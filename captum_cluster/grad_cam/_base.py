@@ -19,15 +19,18 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import TargetError, check_flag, describe, expected
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.grids import over_grid, upsample
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
 from captum_cluster.hooks import Capture, check_layer, modes_kept, run_captured, untouched
 from captum_cluster.methods import (
     Algorithm,
     MapsAndGradients,
+    check_grid,
     check_images,
     check_outputs,
     feature_gradients,
     feature_maps,
+    form_explained,
     with_options,
 )
 
@@ -64,7 +67,8 @@ class ScopedActivations:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
         self.forward = self.forward_of(self.model)
         rows = torch.arange(len(inputs))
-        with torch.no_grad(), untouched(self.model):
+        form = form_explained(self.model, (inputs,), "input_tensor")
+        with torch.no_grad(), untouched(self.model), form:
             # What was made in inference mode takes no part in a graph, its copy does.
             self.outputs, self.captured = run_captured(
                 self.model,
@@ -72,11 +76,16 @@ class ScopedActivations:
                 lambda: self.forward((inputs,), rows, copied=True),
                 gradients=self.with_gradients,
             )
-        self.activations = [
-            feature_maps(self._found(self.captured, number), len(inputs), self.reshape_transform)
-            for number in range(len(self.layers))
-        ]
+            self.activations = [
+                self._feature_maps(number, inputs) for number in range(len(self.layers))
+            ]
+        check_grid(self.activations, inputs.shape[2:])
         return self.outputs
+
+    def _feature_maps(self, number: int, inputs: Tensor) -> Tensor:
+        """Return the feature maps of a layer, in float32 or better."""
+        found, transform = self._found(self.captured, number), self.reshape_transform
+        return feature_maps(found, len(inputs), transform, dims=inputs.ndim - 2)
 
     def forward_of(self, model: Callable[[Tensor], Any]) -> FastLayout:
         """Return a model as a function of inputs and of the images they belong to."""
@@ -203,9 +212,10 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         """Return the saliency maps (N,H,W), float32, each in [0,1].
 
         Args:
-            input_tensor: The images (N,c,H,W).
+            input_tensor: The images (N,c,H,W); or signals (N,c,L), of which the maps are (N,L); or
+                volumes (N,c,D,H,W), (N,D,H,W).
             targets: One callable of one image's output for each image; None: the top class.
-            aug_smooth: Average over flips and brightness, as the host does.
+            aug_smooth: Average over flips and brightness, as the host does; of images alone.
             eigen_smooth: Keep the first principal component of the weighted maps, as the host
                 does; not for RISE and Collection-CAM, whose maps are no sums of weighted feature
                 maps.
@@ -215,6 +225,9 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
             ValueError: Images or scores that are not finite, or an empty batch.
             LayerError: A layer gives no feature maps, or is not called.
         """
+        if check_flag("aug_smooth", aug_smooth) and input_tensor.ndim != 4:
+            what = "False for what is no batch of images (N,c,H,W)"
+            raise ValueError(expected("aug_smooth", what, "True"))
         result: Array = super().__call__(input_tensor, targets, aug_smooth, eigen_smooth)
         return result
 
@@ -247,7 +260,6 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         self, input_tensor: Tensor, targets: Sequence[OutputTarget], eigen_smooth: bool
     ) -> list[Array]:
         """Return each layer's saliency maps (N,1,H,W) in [0,1], from the maps of the last pass."""
-        size = self.get_target_width_height(input_tensor)
         modes = torch.inference_mode(False), torch.no_grad()
         with modes[0], modes[1], untouched(self.model):
             self.results = self._explain(input_tensor, check_targets(targets, len(input_tensor)))
@@ -256,7 +268,16 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
             _image(result, part, eigen_smooth)
             for result, part in zip(self.results, maps, strict=False)
         ]
-        return [scale_cam_image(np.maximum(cam, 0), size)[:, None, :] for cam in cams]
+        return [self._enlarged(np.maximum(cam, 0), input_tensor)[:, None] for cam in cams]
+
+    def _enlarged(self, cams: Array, images: Tensor) -> Array:
+        """Return maps (N,*grid) of at least 0 scaled to [0,1], at the size of the images."""
+        if images.ndim > 3:
+            size = self.get_target_width_height(images)
+            return scale_cam_image(cams, size)  # type: ignore[no-any-return]
+        # The host knows no signals.
+        scaled = torch.from_numpy(scale_cam_image(cams))
+        return upsample(scaled, images.shape[2:]).numpy()
 
     @abstractmethod
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
@@ -314,7 +335,7 @@ def _image(result: CamResult, maps: Tensor, eigen_smooth: bool) -> npt.NDArray[A
     if not eigen_smooth or result.weights is None:
         cam: npt.NDArray[Any] = result.maps[:, 0].cpu().numpy()
         return cam
-    weighted = result.weights[:, 0, :, None, None].to(maps) * maps
+    weighted = over_grid(result.weights[:, 0].to(maps), maps.ndim - 2) * maps
     projection: npt.NDArray[Any] = get_2d_projection(weighted.cpu().numpy())
     return projection
 

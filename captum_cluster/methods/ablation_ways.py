@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from captum_cluster.functional.attribution.ablation import rows_per_tail
+from captum_cluster.functional.attribution.grids import images_of
 from captum_cluster.functional.attribution.scoring import rows_per_pass
 from captum_cluster.hooks import Record, given, replayed
 from captum_cluster.methods.ablated_rows import Copies, Places, find_places
@@ -162,8 +163,7 @@ class _Full:
     def __init__(self, seen: WholePass, image: int, places: Places) -> None:
         self.seen = seen
         self.image = image
-        images = [tensor for tensor in seen.inputs if tensor.ndim == 4]
-        self.rows = seen.rows or min(rows_per_pass(tensor) for tensor in images)
+        self.rows = seen.rows or min(rows_per_pass(tensor) for tensor in images_of(seen.inputs))
 
     def usable(self) -> bool:
         """Return True: this is the model itself."""

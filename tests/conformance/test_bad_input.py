@@ -869,7 +869,9 @@ def test_an_input_that_is_no_batch_of_images(case, face, shape):
     model = net()
     parts = ["input", "(N,c,H,W)", str(shape)]
     x = torch.zeros(shape, dtype=torch.float64)
-    check(ValueError, parts, face, case, model, model.relu2, x, passes=0)
+    # Signals and volumes have three and five dimensions: only the model tells that it takes none.
+    passes = 3 if len(shape) in (3, 5) else 0
+    check(ValueError, parts, face, case, model, model.relu2, x, passes=passes)
 
 
 @every_case

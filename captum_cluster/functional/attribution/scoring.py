@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from captum_cluster._checks import all_finite, check_choice, describe, expected
 from captum_cluster._types import Masks, ScoreFunction
+from captum_cluster.functional.attribution.grids import images_of
 from captum_cluster.functional.attribution.layout import layout_of
 from captum_cluster.functional.attribution.targets import TargetSelector
 
@@ -81,7 +82,7 @@ def rows_per_pass(image: Tensor) -> int:
     On the CPU as many as are fastest, on a GPU as many as a quarter of its free memory holds.
 
     Args:
-        image: (N,c,H,W), one of the model's inputs.
+        image: (N,c,H,W), one of the model's inputs; or signals, or volumes.
 
     Example:
         >>> rows_per_pass(torch.zeros(1, 3, 224, 224))
@@ -105,8 +106,8 @@ class MaskedScorer:
     Attributes:
         forward: ``forward(inputs, rows)`` gives the outputs (P,...) for a tuple of inputs whose
             rows belong to the images ``rows`` (LongTensor (P,)).
-        inputs: The batch, each (N,...). Inputs of four dimensions (N,c,H,W) are masked, the
-            others pass as they are.
+        inputs: The batch, each (N,...). The images (N,c,H,W) are masked, or the volumes or
+            signals, see ``grid_dimensions``; the others pass as they are.
         select: Targets, in one normal form.
         score_function: How the outputs are read before the target is selected.
         baselines: For each input the value b that a mask of 0 leaves: a number or a tensor that
@@ -114,8 +115,8 @@ class MaskedScorer:
         rows: Masked images in one forward pass; None lets ``rows_per_pass`` choose.
         show_progress: Show a bar over the passes.
         session: Gives a context for all passes of one call.
-        whole_size: Height and width of the images as they were given, where ``inputs`` are smaller
-            copies of them; None: those of ``inputs``.
+        whole_size: Size of the images as they were given, (H,W), where ``inputs`` are smaller
+            copies of them; None: that of ``inputs``.
         equal_passes: Give all passes the same number of rows, for a model that is made ready for
             one number of them: the last pass is filled with copies, whose scores are dropped.
 
@@ -136,16 +137,15 @@ class MaskedScorer:
     rows: int | None = None
     show_progress: bool = False
     session: Callable[[], AbstractContextManager[Any]] = nullcontext
-    whole_size: tuple[int, int] | None = None
+    whole_size: tuple[int, ...] | None = None
     equal_passes: bool = False
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the (first) image, as it was given."""
+    def size(self) -> tuple[int, ...]:
+        """Height and width of the (first) image, as it was given; one length, or three."""
         if self.whole_size is not None:
             return self.whole_size
-        height, width = next(image.shape[2:] for image in self.inputs if image.ndim == 4)
-        return height, width
+        return tuple(images_of(self.inputs)[0].shape[2:])
 
     def __call__(self, masks: Masks) -> Tensor:
         """Return the scores (N,K,T), in float32 or better; NaN where an image has no such mask.
@@ -169,7 +169,7 @@ class MaskedScorer:
 
     def _chunks(self, pairs: Tensor) -> tuple[Tensor, ...]:
         """Return the pairs (P,2) pass by pass."""
-        step = self.rows or min(rows_per_pass(image) for image in self.inputs if image.ndim == 4)
+        step = self.rows or min(map(rows_per_pass, images_of(self.inputs)))
         if not self.equal_passes:
             return pairs.tensor_split(math.ceil(len(pairs) / step))  # even: a small one is slow
         if self.rows is None and any(tensor.is_cuda for tensor in self.inputs):
@@ -191,7 +191,7 @@ class MaskedScorer:
         """Return input ``number`` for the pairs (P,2), masked if it is an image."""
         whole = self.inputs[number]
         rows = pairs[:, 0]
-        if whole.ndim != 4:
+        if whole.ndim != len(self.size) + 2:
             return whole[rows.to(whole.device)]
         mask = masks.render(rows, pairs[:, 1], whole.shape[2:]).to(whole)
         masked = torch.empty(
@@ -221,14 +221,14 @@ class MaskedScorer:
 
 
 def _baseline_of(baseline: float | Tensor, whole: Tensor, image: int) -> float | Tensor:
-    """Return the baseline of one image of a batch (N,c,H,W)."""
+    """Return the baseline of one image of a batch (N,c,*size)."""
     if not isinstance(baseline, Tensor):
         return baseline
     return baseline.to(whole).expand_as(whole)[image]
 
 
 def _blend(image: Tensor, masks: Tensor, baseline: float | Tensor, out: Tensor) -> None:
-    """Write ``b + M (x - b)`` (P,c,H,W) of an image x (c,H,W) and masks M (P,1,H,W) to ``out``."""
+    """Write ``b + M (x - b)`` (P,c,*size) of an image x (c,*size) and masks M (P,1,*size)."""
     if isinstance(baseline, Tensor) or baseline != 0:
         torch.mul(image - baseline, masks, out=out).add_(baseline)
     else:
