@@ -6,6 +6,7 @@ import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +21,15 @@ from torch import Tensor, nn
 from captum_cluster._checks import TargetError, check_flag, describe, expected
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
-from captum_cluster.hooks import Capture, check_layer, modes_kept, run_captured, untouched
+from captum_cluster.hooks import (
+    Capture,
+    Widest,
+    check_layer,
+    modes_kept,
+    run_captured,
+    untouched,
+    widest_output,
+)
 from captum_cluster.methods import (
     Algorithm,
     MapsAndGradients,
@@ -39,7 +48,14 @@ class ScopedActivations:
 
     The host's own hooks stay on the model as long as the CAM object lives, and copy every
     activation to the CPU in each masked pass.
+
+    Attributes:
+        measures: Whether to look for the largest tensor that the model makes.
+        widest: Its bytes for one image; 0 where that is not known.
     """
+
+    measures = False
+    widest = 0
 
     def __init__(
         self,
@@ -64,7 +80,8 @@ class ScopedActivations:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
         self.forward = self.forward_of(self.model)
         rows = torch.arange(len(inputs))
-        with torch.no_grad(), untouched(self.model):
+        measured = widest_output(self.model) if self.measures else nullcontext(Widest())
+        with torch.no_grad(), untouched(self.model), measured as widest:
             # What was made in inference mode takes no part in a graph, its copy does.
             self.outputs, self.captured = run_captured(
                 self.model,
@@ -72,6 +89,7 @@ class ScopedActivations:
                 lambda: self.forward((inputs,), rows, copied=True),
                 gradients=self.with_gradients,
             )
+        self.widest = widest.bytes
         self.activations = [
             feature_maps(self._found(self.captured, number), len(inputs), self.reshape_transform)
             for number in range(len(self.layers))
