@@ -6,6 +6,7 @@ import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,15 @@ from captum_cluster._checks import TargetError, check_flag, describe, expected
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.functional.attribution.grids import over_grid, upsample
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
-from captum_cluster.hooks import Capture, check_layer, modes_kept, run_captured, untouched
+from captum_cluster.hooks import (
+    Capture,
+    Widest,
+    check_layer,
+    modes_kept,
+    run_captured,
+    untouched,
+    widest_output,
+)
 from captum_cluster.methods import (
     Algorithm,
     MapsAndGradients,
@@ -42,7 +51,14 @@ class ScopedActivations:
 
     The host's own hooks stay on the model as long as the CAM object lives, and copy every
     activation to the CPU in each masked pass.
+
+    Attributes:
+        measures: Whether to look for the largest tensor that the model makes.
+        widest: Its bytes for one image; 0 where that is not known.
     """
+
+    measures = False
+    widest = 0
 
     def __init__(
         self,
@@ -67,8 +83,9 @@ class ScopedActivations:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
         self.forward = self.forward_of(self.model)
         rows = torch.arange(len(inputs))
+        measured = widest_output(self.model) if self.measures else nullcontext(Widest())
         form = form_explained(self.model, (inputs,), "input_tensor")
-        with torch.no_grad(), untouched(self.model), form:
+        with torch.no_grad(), untouched(self.model), form, measured as widest:
             # What was made in inference mode takes no part in a graph, its copy does.
             self.outputs, self.captured = run_captured(
                 self.model,
@@ -79,6 +96,7 @@ class ScopedActivations:
             self.activations = [
                 self._feature_maps(number, inputs) for number in range(len(self.layers))
             ]
+        self.widest = widest.bytes
         check_grid(self.activations, inputs.shape[2:])
         return self.outputs
 

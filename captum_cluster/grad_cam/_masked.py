@@ -62,6 +62,7 @@ class MaskedCAM(ScopedCAM):
         super().__init__(
             model, target_layers, reshape_transform, tta_transforms=tta_transforms, **own
         )
+        self.activations_and_grads.measures = True
         self.baselines = baselines
         self.batch_size = batch_size
         self.show_progress = check_flag("show_progress", show_progress)
@@ -90,6 +91,7 @@ class MaskedCAM(ScopedCAM):
         outputs = self.activations_and_grads.outputs.detach()
         # Before the masked passes are made: do the targets fit what the model gives?
         scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
+        scorer = scorer.knowing(self.activations_and_grads.widest)
         return hastened(scorer, self.pass_options, self._compiled)
 
     def _compiled(self, options: bool | Mapping[str, Any]) -> Forward:

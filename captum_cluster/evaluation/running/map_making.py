@@ -16,6 +16,7 @@ from captum_cluster.evaluation.layers import find_layers
 from captum_cluster.evaluation.registry import Run, run_method, takes_several_layers
 from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.functional.attribution import read_scores
+from captum_cluster.hooks import widest_output
 
 MODEL = "the model"
 EXPLAINED = ("truth", "predicted", "top")
@@ -36,6 +37,7 @@ class Seen:
         whole: (L,), the model's probabilities, on the CPU.
         targets: LongTensor (P,), the labels explained.
         present: (L,) bool, the labels that the image is taken to have.
+        expansion: As for ``rows_per_pass``.
     """
 
     scene: Scene
@@ -43,6 +45,7 @@ class Seen:
     whole: Tensor
     targets: Tensor
     present: Tensor
+    expansion: float | None = None
 
 
 class MapMaker:
@@ -91,9 +94,11 @@ class MapMaker:
         """
         prepared = self.preparation.prepare(scene)
         image = self.preparation.normalize(prepared.image)[None].to(self._device, self._dtype)
-        whole = self.read(image)[0]
+        with widest_output(self.model) as widest:
+            whole = self.read(image)[0]
         present = self._present(prepared, whole)
-        return Seen(prepared, image, whole, present.nonzero().flatten(), present)
+        expansion = widest.bytes / (image.numel() * image.element_size()) or None
+        return Seen(prepared, image, whole, present.nonzero().flatten(), present, expansion)
 
     def read(self, images: Tensor) -> Tensor:
         """Return the probabilities (M,L) of images (M,c,H,W)."""
