@@ -392,6 +392,7 @@ PUBLIC = {
         "SubCategoryCamResult",
         "cam",
         "check_baselines",
+        "check_finite_outputs",
         "check_groups_of",
         "check_images",
         "check_labels",

@@ -16,6 +16,7 @@ from captum_cluster.methods.algorithm import (
 )
 from captum_cluster.methods.batch import (
     check_baselines,
+    check_finite_outputs,
     check_images,
     check_labels,
     check_outputs,
@@ -128,6 +129,7 @@ __all__ = [
     "ablation_cam",
     "cam",
     "check_baselines",
+    "check_finite_outputs",
     "check_groups_of",
     "check_images",
     "check_labels",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from captum_cluster._checks import check_choice, check_number, describe, expected
 from captum_cluster.functional.attribution.layout import Forward, fast_layout
+from captum_cluster.functional.attribution.outputs import Outputs
 from captum_cluster.functional.attribution.scoring import MaskedScorer
 from captum_cluster.functional.attribution.views import Views
 
@@ -158,7 +159,7 @@ def _in_bfloat16(scorer: MaskedScorer) -> MaskedScorer:
     """Return a scorer that runs the model, and nothing else, under autocast."""
     device = next(image.device.type for image in scorer.inputs if image.ndim == 4)
 
-    def forward(inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+    def forward(inputs: tuple[Tensor, ...], rows: Tensor) -> Outputs:
         with torch.autocast(device, torch.bfloat16):
             return scorer.forward(inputs, rows)
 
