@@ -26,7 +26,7 @@ from captum_cluster.functional.attribution.targets import TargetSelector
 
 SCORE_FUNCTIONS = ("logit", "probability", "sigmoid")
 
-_AS_IT_IS = f"{CALLABLES[:-1]}, and score_function='logit', which leaves it as it is."
+_AS_IT_IS = f"{CALLABLES[:-1]}, and 'logit' as score_function (and sufficient_score)."
 
 # On the CPU a pass of six images of 3x224x224 is as fast as one of any size, or nearly: fewer do
 # not pay for the layout of the weights, more outgrow the caches and what malloc hands out again.
