@@ -393,6 +393,7 @@ PUBLIC = {
         "cam",
         "check_baselines",
         "check_grid",
+        "check_finite_outputs",
         "check_groups_of",
         "check_images",
         "check_labels",

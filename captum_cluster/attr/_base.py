@@ -21,6 +21,8 @@ from captum_cluster._checks import check_flag, check_integer, describe, expected
 from captum_cluster._types import CamResult, Target
 from captum_cluster.functional.attribution.grids import grid_dimensions
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
+from captum_cluster.functional.attribution.output_selector import OutputSelector, Pick
+from captum_cluster.functional.attribution.outputs import Outputs, as_tensor, values_in_graph
 from captum_cluster.functional.attribution.targets import (
     TargetSelector,
     select_each,
@@ -72,7 +74,7 @@ class Call:
     inputs: tuple[Tensor, ...]
     select: TargetSelector
     of_input: bool
-    forward_of: Callable[[Callable[..., Tensor]], FastLayout]
+    forward_of: Callable[[Callable[..., Any]], FastLayout]
 
     @property
     def images(self) -> int:
@@ -96,21 +98,26 @@ class Observed:
         transform: Made the maps of what a layer gives, or None.
     """
 
-    outputs: Tensor
+    outputs: Outputs
     maps: list[list[Tensor]]
     captured: Capture
     transform: Callable[[Tensor], Tensor] | None
 
-    def gradients(self, value: Callable[[Tensor], Tensor], layer: int) -> list[Tensor]:
+    @property
+    def logits(self) -> Tensor:
+        """The outputs, for methods that need the labels: they must be a tensor."""
+        return as_tensor(self.outputs)
+
+    def gradients(self, value: Callable[[Any], Tensor], layer: int) -> list[Tensor]:
         """Return the gradient of the sum of ``value(outputs)`` at a layer's maps (N,C,h,w)."""
         return self.gradients_of_all(value, [layer])[0]
 
     def gradients_of_all(
-        self, value: Callable[[Tensor], Tensor], layers: Sequence[int]
+        self, value: Callable[[Any], Tensor], layers: Sequence[int]
     ) -> list[list[Tensor]]:
         """Return the gradients at the maps of several layers, from one backward pass."""
         with torch.enable_grad():
-            values = value(self.outputs)
+            values = values_in_graph(value(self.outputs), self.outputs)
         found = self.captured.gradients_of_all(values, layers, retain_graph=True)
         return [self._at_maps(one, layer) for one, layer in zip(found, layers, strict=True)]
 
@@ -137,9 +144,13 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
             the ``module`` of a ``DataParallel`` model that is spread over several.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w). Not
             in Captum.
+        output_selector: What is explained of an output that is no tensor: an index, a key, the
+            name of an attribute, or a function of the output. None: the output as it is. Not in
+            Captum.
 
     Raises:
-        TypeError: ``forward_func`` cannot be called, or the layer is no module.
+        TypeError: ``forward_func`` cannot be called, the layer is no module, or
+            ``output_selector`` is of another type.
         LayerError: The layer is not in the model.
     """
 
@@ -159,11 +170,12 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
 
     def __init__(
         self,
-        forward_func: Callable[..., Tensor],
+        forward_func: Callable[..., Any],
         layer: nn.Module | Sequence[nn.Module],
         device_ids: list[int] | None = None,
         *,
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        output_selector: Pick = None,
     ) -> None:
         if not callable(forward_func):
             raise TypeError(expected("forward_func", "a callable", describe(forward_func)))
@@ -171,6 +183,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         for part in self._layers():
             check_layer(forward_func, part)
         self.reshape_transform = reshape_transform
+        self.output_selector = OutputSelector(output_selector)
 
     def _layers(self) -> Sequence[nn.Module]:
         """Return the layers that are explained, shallow to final."""
@@ -191,8 +204,10 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
             inputs: The images (N,c,H,W), signals (N,c,L) or volumes (N,c,D,H,W), or a tuple of
                 inputs; where images are masked, these are the inputs of four dimensions (where
                 there are none those of five, else of three).
-            target: The label explained, in any of Captum's forms; or, for methods that mask
-                images, a list with one callable of one image's output for each image.
+            target: The label explained, in any of Captum's forms; or, for methods that need no
+                labels, a callable of one image's output (a row; of a list, as detection models
+                give, that image's entry; of a dictionary of tensors that of its rows), or a list
+                with one for each image.
             additional_forward_args: As in Captum. Tensors with N rows go with their images.
             attribute_to_layer_input: Explain what the layer takes instead of what it gives.
             relu_attributions: Set negative values to 0.
@@ -298,7 +313,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         images = check_images(batch)
         forward_of = functools.partial(
-            _forward, images, additional_forward_args, self.channels_last
+            _forward, images, additional_forward_args, self.output_selector, self.channels_last
         )
         call = Call(
             forward_of(self.forward_func),
@@ -325,7 +340,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         *,
         gradients: bool = False,
         layers: Sequence[nn.Module] | None = None,
-        model: Callable[..., Tensor] | None = None,
+        model: Callable[..., Any] | None = None,
     ) -> Observed:
         """Make the one unmasked pass over the images.
 
@@ -362,7 +377,11 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
 
 
 def _forward(
-    images: int, additional_forward_args: Any, channels_last: bool, model: Callable[..., Tensor]
+    images: int,
+    additional_forward_args: Any,
+    select: OutputSelector,
+    channels_last: bool,
+    model: Callable[..., Any],
 ) -> FastLayout:
     """Return a model as a function of inputs and of the images they belong to."""
     extra = _format_additional_forward_args(additional_forward_args) or ()
@@ -372,10 +391,10 @@ def _forward(
             return argument[rows.to(argument.device)]
         return argument
 
-    def forward(batch: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+    def forward(batch: tuple[Tensor, ...], rows: Tensor) -> Outputs:
         chosen = tuple(of_rows(argument, rows) for argument in extra)
         output = _run_forward(model, batch, None, chosen or None)
-        return check_outputs(output, len(rows))
+        return check_outputs(select(output), len(rows))
 
     return FastLayout(forward, channels_last)
 

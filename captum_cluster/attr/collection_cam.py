@@ -23,6 +23,7 @@ class LayerCollectionCam(SeveralLayers, LayerMaskedCam, algorithm=COLLECTION_CAM
         layer: One layer, or several in a list, shallow to final: the last one is the final layer.
         device_ids: As in Captum.
         reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: Picks the tensor of the model's output (see ``LayerCam``).
 
     Raises:
         TypeError: ``layer`` is neither a module nor a list of modules.

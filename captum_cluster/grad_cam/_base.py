@@ -22,6 +22,13 @@ from captum_cluster._checks import TargetError, check_flag, describe, expected
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.functional.attribution.grids import over_grid, upsample
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
+from captum_cluster.functional.attribution.output_selector import OutputSelector, Pick
+from captum_cluster.functional.attribution.outputs import (
+    CALLABLES,
+    Outputs,
+    as_tensor,
+    values_in_graph,
+)
 from captum_cluster.hooks import (
     Capture,
     Widest,
@@ -68,18 +75,21 @@ class ScopedActivations:
         *,
         with_gradients: bool = False,
         channels_last: bool = True,
+        output_selector: OutputSelector | None = None,
     ) -> None:
         self.model = model
         self.layers = list(layers)
         self.reshape_transform = reshape_transform
         self.with_gradients = with_gradients
         self.channels_last = channels_last
+        self.output_selector = output_selector or OutputSelector()
         self.forward = self.forward_of(model)
+        self.outputs: Outputs = torch.empty(0)
         self.activations: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self.clear()
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor) -> Outputs:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
         self.forward = self.forward_of(self.model)
         rows = torch.arange(len(inputs))
@@ -107,7 +117,8 @@ class ScopedActivations:
 
     def forward_of(self, model: Callable[[Tensor], Any]) -> FastLayout:
         """Return a model as a function of inputs and of the images they belong to."""
-        return FastLayout(functools.partial(_forward, model), self.channels_last)
+        forward = functools.partial(_forward, model, self.output_selector)
+        return FastLayout(forward, self.channels_last)
 
     def _found(self, captured: Capture, number: int) -> Any:
         """Return what a layer gave, of which the transform, if any, makes maps."""
@@ -116,16 +127,21 @@ class ScopedActivations:
         tensors = captured.activations(number)
         return tensors[0] if len(tensors) == 1 else tensors
 
-    def gradients_of(self, value: Callable[[Tensor], Tensor], layer: int) -> Tensor:
+    @property
+    def logits(self) -> Tensor:
+        """The outputs, for methods that need the labels: they must be a tensor."""
+        return as_tensor(self.outputs)
+
+    def gradients_of(self, value: Callable[[Any], Tensor], layer: int) -> Tensor:
         """Return the gradient of the sum of ``value(outputs)`` at a layer's maps (N,C,h,w)."""
         return self.gradients_of_all(value, [layer])[0]
 
     def gradients_of_all(
-        self, value: Callable[[Tensor], Tensor], layers: Sequence[int]
+        self, value: Callable[[Any], Tensor], layers: Sequence[int]
     ) -> list[Tensor]:
         """Return the gradients at the maps of several layers, from one backward pass."""
         with torch.enable_grad():
-            values = value(self.outputs)
+            values = values_in_graph(value(self.outputs), self.outputs)
         found = self.captured.gradients_of_all(values, layers, retain_graph=True)
         return [
             feature_gradients(
@@ -134,7 +150,7 @@ class ScopedActivations:
             for one, layer in zip(found, layers, strict=True)
         ]
 
-    def with_gradients_of(self, value: Callable[[Tensor], Tensor]) -> list[MapsAndGradients]:
+    def with_gradients_of(self, value: Callable[[Any], Tensor]) -> list[MapsAndGradients]:
         """Return each layer's maps, and their gradients (N,1,C,h,w) as ``gradients_of``."""
         gradients = self.gradients_of_all(value, range(len(self.activations)))
         return [
@@ -157,9 +173,14 @@ class ScopedActivations:
         self.clear()
 
 
-def _forward(model: Callable[[Tensor], Any], inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+def _forward(
+    model: Callable[[Tensor], Any],
+    select: OutputSelector,
+    inputs: tuple[Tensor, ...],
+    rows: Tensor,
+) -> Outputs:
     """Return a model's outputs (P,...) for images (P,c,H,W)."""
-    return check_outputs(model(inputs[0]), len(rows))
+    return check_outputs(select(model(inputs[0])), len(rows))
 
 
 class ScopedCAM(BaseCAM):  # type: ignore[misc]
@@ -175,6 +196,8 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         target_layers: Layers whose feature maps (N,C,h,w) are explained; the maps of several
             are averaged, each scaled to [0,1], as the host does.
         reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: What is explained of an output that is no tensor: an index, a key, the
+            name of an attribute, or a function of the output. None: the output as it is.
         tta_transforms: The host's, for ``aug_smooth``.
         **options: The method's own, see its config.
 
@@ -205,6 +228,7 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         target_layers: Sequence[nn.Module],
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         *,
+        output_selector: Pick = None,
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
@@ -215,8 +239,13 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
                 model, [], reshape_transform, uses_gradients=False, tta_transforms=tta_transforms
             )
         self.target_layers = layers
+        self.output_selector = OutputSelector(output_selector)
         self.activations_and_grads = ScopedActivations(
-            model, layers, reshape_transform, with_gradients=self.with_gradients
+            model,
+            layers,
+            reshape_transform,
+            with_gradients=self.with_gradients,
+            output_selector=self.output_selector,
         )
         self.results: list[CamResult] = []
 
@@ -232,7 +261,9 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         Args:
             input_tensor: The images (N,c,H,W); or signals (N,c,L), of which the maps are (N,L); or
                 volumes (N,c,D,H,W), (N,D,H,W).
-            targets: One callable of one image's output for each image; None: the top class.
+            targets: One callable of one image's output for each image (a row; of a list, as
+                detection models give, that image's entry; of a dictionary of tensors that of its
+                rows); None: the top class.
             aug_smooth: Average over flips and brightness, as the host does; of images alone.
             eigen_smooth: Keep the first principal component of the weighted maps, as the host
                 does; not for RISE and Collection-CAM, whose maps are no sums of weighted feature
@@ -340,8 +371,9 @@ def _check_layers(model: Any, target_layers: Any) -> list[nn.Module]:
     return list(target_layers)
 
 
-def top_classes(outputs: Tensor) -> list[OutputTarget]:
+def top_classes(outputs: Outputs) -> list[OutputTarget]:
     """Return the top class of each image as a target."""
+    outputs = as_tensor(outputs, otherwise=CALLABLES)
     if outputs.ndim != 2:
         what = f"given, since the model's output is of shape {tuple(outputs.shape)}"
         raise TargetError(expected("targets", what, "None"))

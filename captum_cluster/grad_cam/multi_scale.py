@@ -90,6 +90,8 @@ class MultiScaleCAM:
         """Return the top class of each image as a target."""
         with torch.no_grad(), untouched(self.cam.model):
             outputs = self.cam.model(images.to(self.cam.device))
+        if isinstance(self.cam, ScopedCAM):
+            outputs = self.cam.output_selector(outputs)
         return top_classes(check_outputs(outputs, len(images)))
 
     def _raw(self, shown: Array, smooth: bool) -> Tensor:

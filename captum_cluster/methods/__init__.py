@@ -16,6 +16,7 @@ from captum_cluster.methods.algorithm import (
 )
 from captum_cluster.methods.batch import (
     check_baselines,
+    check_finite_outputs,
     check_grid,
     check_images,
     check_labels,
@@ -131,6 +132,7 @@ __all__ = [
     "ablation_cam",
     "cam",
     "check_baselines",
+    "check_finite_outputs",
     "check_grid",
     "check_groups_of",
     "check_images",

@@ -19,6 +19,7 @@ from captum_cluster._checks import (
 )
 from captum_cluster.functional.attribution.grids import FORMS, grid_dimensions, images_of
 from captum_cluster.functional.attribution.labels import present_labels, warn_of_probabilities
+from captum_cluster.functional.attribution.outputs import Outputs, no_tensor, split_images
 from captum_cluster.functional.attribution.targets import TargetSelector, class_indices
 from captum_cluster.hooks import owner_of
 
@@ -156,16 +157,41 @@ def check_grid(maps: Sequence[Tensor], size: Sequence[int]) -> None:
             raise LayerError(expected("layer", what, f"maps of shape {tuple(part.shape)}"))
 
 
-def check_outputs(outputs: Any, images: int) -> Tensor:
-    """Return a model's outputs if they are a tensor with one row for each image.
+def check_outputs(outputs: Any, images: int) -> Outputs:
+    """Return a model's outputs if they are a tensor with one row for each image, or can be divided.
+
+    Args:
+        outputs: A tensor (P,...), or what ``split_images`` divides into the output of each image.
+        images: Number of images P.
 
     Raises:
         ValueError: They are something else.
     """
-    if not isinstance(outputs, Tensor) or outputs.ndim == 0 or len(outputs) != images:
-        what = f"to give a tensor with one row for each of {images} images"
-        raise ValueError(expected("the model", what, describe(outputs)))
-    return outputs
+    if isinstance(outputs, Tensor) and outputs.ndim and len(outputs) == images:
+        return outputs
+    divided = split_images(outputs, images)
+    if divided is None:
+        raise ValueError(no_tensor(outputs, images))
+    return divided
+
+
+def check_finite_outputs(outputs: Outputs, select: TargetSelector) -> None:
+    """Check that a model's outputs hold neither NaN nor infinity.
+
+    Of those that are no tensor, that what the targets read of them does not: a detection, say,
+    may hold anything else.
+
+    Args:
+        outputs: (P,...), or what is no tensor.
+        select: The targets.
+
+    Raises:
+        ValueError: They do.
+    """
+    if isinstance(outputs, Tensor):
+        check_finite("the model's outputs", outputs.detach())
+    else:
+        check_finite("the model's scores", select(outputs.detach(), torch.arange(len(outputs))))
 
 
 def check_labels(

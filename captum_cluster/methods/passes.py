@@ -17,6 +17,7 @@ from torch import Tensor
 from captum_cluster._checks import check_choice, check_number, describe, expected
 from captum_cluster.functional.attribution.grids import grid_dimensions, images_of
 from captum_cluster.functional.attribution.layout import Forward, fast_layout
+from captum_cluster.functional.attribution.outputs import Outputs
 from captum_cluster.functional.attribution.scoring import MaskedScorer
 from captum_cluster.functional.attribution.views import Views
 
@@ -160,7 +161,7 @@ def _in_bfloat16(scorer: MaskedScorer) -> MaskedScorer:
     """Return a scorer that runs the model, and nothing else, under autocast."""
     device = images_of(scorer.inputs)[0].device.type
 
-    def forward(inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+    def forward(inputs: tuple[Tensor, ...], rows: Tensor) -> Outputs:
         with torch.autocast(device, torch.bfloat16):
             return scorer.forward(inputs, rows)
 

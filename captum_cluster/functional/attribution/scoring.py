@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -16,10 +16,18 @@ from tqdm.auto import tqdm
 from captum_cluster._checks import all_finite, check_choice, describe, expected
 from captum_cluster._types import Masks, ScoreFunction
 from captum_cluster.functional.attribution.grids import images_of
-from captum_cluster.functional.attribution.layout import layout_of
+from captum_cluster.functional.attribution.layout import Forward, layout_of
+from captum_cluster.functional.attribution.outputs import (
+    CALLABLES,
+    ImageOutputs,
+    Outputs,
+    as_tensor,
+)
 from captum_cluster.functional.attribution.targets import TargetSelector
 
 SCORE_FUNCTIONS = ("logit", "probability", "sigmoid")
+
+_AS_IT_IS = f"{CALLABLES[:-1]}, and 'logit' as score_function (and sufficient_score)."
 
 # On the CPU a pass of eight images of 3x224x224 is as fast as one of any size, or nearly: fewer do
 # not pay for the layout of the weights. But what is above 32 MiB malloc maps anew each time: where
@@ -45,7 +53,15 @@ def check_score_function(score_function: Any, name: str = "score_function") -> N
         check_choice(name, score_function, SCORE_FUNCTIONS)
 
 
-def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor:
+@overload
+def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor: ...
+
+
+@overload
+def read_scores(outputs: ImageOutputs, score_function: ScoreFunction) -> ImageOutputs: ...
+
+
+def read_scores(outputs: Outputs, score_function: ScoreFunction) -> Outputs:
     """Return a model's outputs (P,...) as scores of the same shape.
 
     "logit" leaves them, "probability" is the softmax over the labels (dimension 1), "sigmoid"
@@ -53,17 +69,22 @@ def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor:
     "probability" is the sigmoid (the softmax would be 1 whatever the model says).
 
     Args:
-        outputs: (P,L), (P,L,...) or (P,), as the model gives them.
+        outputs: (P,L), (P,L,...) or (P,), as the model gives them; or what is no tensor, which
+            "logit" alone can read.
         score_function: One of the names, or a function of the outputs. Half precision is
             widened to float32 first.
 
     Raises:
         TypeError: The function gave no tensor with one row for each output.
+        TargetError: The outputs are no tensor, and the reading is not "logit".
 
     Example:
         >>> read_scores(torch.tensor([[0.0, 0.0]]), "probability")
         tensor([[0.5000, 0.5000]])
     """
+    if isinstance(outputs, ImageOutputs) and score_function == "logit":
+        return outputs.widened()
+    outputs = as_tensor(outputs, otherwise=_AS_IT_IS)
     outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
     if not isinstance(score_function, str):
         scores = score_function(outputs)
@@ -138,7 +159,7 @@ class MaskedScorer:
         tensor([[[1.]]])
     """
 
-    forward: Callable[[tuple[Tensor, ...], Tensor], Tensor]
+    forward: Forward
     inputs: tuple[Tensor, ...]
     select: TargetSelector
     score_function: ScoreFunction = "logit"
