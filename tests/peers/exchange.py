@@ -133,16 +133,16 @@ def _watched(name: str, stock: type) -> type:
     build = stock.__init__
 
     @functools.wraps(build)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def watched(self: Any, *args: Any, **kwargs: Any) -> None:
         BUILT.append(name)
         build(self, *args, **{key: kwargs[key] for key in kwargs if key not in GONE})
 
-    stock.__init__ = __init__
+    stock.__init__ = watched
     return stock
 
 
 def _captum_class(name: str, own: type, options: dict[str, Any]) -> type:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def build(self: Any, *args: Any, **kwargs: Any) -> None:
         BUILT.append(name)
         own.__init__(self, *args, **{**_head(own), **kwargs})
 
@@ -152,16 +152,16 @@ def _captum_class(name: str, own: type, options: dict[str, Any]) -> type:
         given = {**options, **labels, **_told(kwargs)}
         return own.attribute.__wrapped__(self, inputs, *args, **given)
 
-    members = {"__init__": __init__, "attribute": attribute, **_fitting_head(own)}
+    members = {"__init__": build, "attribute": attribute, **_fitting_head(own)}
     return type(name, (own,), members)
 
 
 def _grad_cam_class(name: str, own: type, options: dict[str, Any]) -> type:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def build(self: Any, *args: Any, **kwargs: Any) -> None:
         BUILT.append(name)
         own.__init__(self, *args, **{**options, **_head(own), **_told(kwargs)})
 
-    return type(name, (own,), {"__init__": __init__, **_fitting_head(own)})
+    return type(name, (own,), {"__init__": build, **_fitting_head(own)})
 
 
 def _told(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ CAPTUM = [
         _WRAPPER + "test_LayerFeatureAblation_FeatureAblation_False",
         ("ablation-cam",),
         r"got multiple values for argument 'target'",
-        "LayerFeatureAblation's second argument is its baselines, LayerGradCam's and ours the target",
+        "the host's second argument is the baselines; ours, as LayerGradCam's, the target",
     ),
 ]
 

@@ -40,7 +40,7 @@ class Outcome:
 
 
 class Recorder:
-    """A pytest plugin that chooses the tests that concern a method, and keeps what comes of them."""
+    """A pytest plugin that chooses the tests about a method's classes, and keeps what they give."""
 
     def __init__(self, host: str, method: str, classes: dict[str, type]) -> None:
         self.method = method
