@@ -66,11 +66,14 @@ def map_statistics(maps: Tensor, gradients: Tensor, *, standardize: bool = False
         # Rounding must not give a flat map a deviation, which standardizing would blow up.
         constant = flat.amax(dim=1) == flat.amin(dim=1)
         parts.append(torch.where(constant, flat[:, 0], flat.mean(dim=1)))
-        centred = flat - flat.mean(dim=1, keepdim=True)
-        deviation = torch.linalg.vector_norm(centred, dim=1) / flat.shape[1] ** 0.5
+        power = _power_of_two(flat)
+        unit = flat / power
+        centred = unit - unit.mean(dim=1, keepdim=True)
+        deviation = power * torch.linalg.vector_norm(centred, dim=1) / flat.shape[1] ** 0.5
         parts.append(torch.where(constant, 0.0, deviation))
     points = torch.stack(parts, dim=1)
     if standardize:
+        points = torch.stack([one / _power_of_two(one) for one in points.unbind(dim=1)], dim=1)
         spread = points.std(dim=0, correction=0)
         same = (points.amax(dim=0) == points.amin(dim=0)) | (spread == 0)
         points = (points - points.mean(dim=0)) / torch.where(same, torch.inf, spread)
@@ -161,6 +164,7 @@ def choose_partition(points: Tensor, sizes: Sequence[int]) -> Partition:
     References:
         Ha and Youn, "Collection-CAM", equation 16.
     """
+    points = points / _power_of_two(points)
     partitions = ward_partitions(points, sorted(set(sizes)))
     if not partitions:
         distinct = len(torch.unique(points, dim=0))
@@ -201,6 +205,15 @@ def collection_maps(maps: Tensor, gradients: Tensor, labels: Tensor, *, final: b
         parts = torch.where(gradients > 0, maps, torch.zeros_like(maps))
     sums = maps.new_zeros(int(labels.max()) + 1, *maps.shape[1:])
     return sums.index_add_(0, labels.to(maps.device), parts)
+
+
+def _power_of_two(values: Tensor) -> Tensor:
+    """Return the power of two by which the largest of values (float64) is near 1.
+
+    Squares of what is divided by it neither overflow nor vanish, and nothing is rounded.
+    """
+    exponent = torch.frexp(values.abs().amax()).exponent
+    return torch.exp2((exponent - 1).clamp(min=-1022).to(values))
 
 
 def _cuts(points: Array, sizes: set[int]) -> dict[int, IntArray]:

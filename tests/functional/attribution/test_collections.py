@@ -164,6 +164,20 @@ def test_ward_is_not_single_linkage():
     assert ward_partitions(points, [2])[2].tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("scale", [2.0**900, 2.0**-900], ids=["huge", "tiny"])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_a_power_of_two_changes_no_partition(scale, standardize):
+    # Squares of such values overflow, or vanish.
+    generator = torch.Generator().manual_seed(3)
+    maps, gradients = torch.randn(2, 9, 4, 5, generator=generator, dtype=torch.float64)
+    points = map_statistics(maps, gradients, standardize=standardize)
+    scaled = map_statistics(maps * scale, gradients * scale, standardize=standardize)
+    assert torch.equal(scaled, points * (1.0 if standardize else scale))
+    plain, found = choose_partition(points, [2, 3, 4]), choose_partition(scaled, [2, 3, 4])
+    assert torch.equal(found.labels, plain.labels)
+    assert found.validity == plain.validity
+
+
 def test_sizes_above_the_number_of_distinct_points_are_dropped():
     points = random_points(3)[[0, 1, 0, 2, 2, 1, 0]]
     found = ward_partitions(points, [2, 3, 4, 7])
