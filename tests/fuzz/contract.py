@@ -98,7 +98,8 @@ class Call:
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.copy_(nudged(parameter))
-        return replace(self, net=net, x=nudged(self.x))
+        # Where masks change nothing all scores are equal but for rounding, which follows the size.
+        return replace(self, net=net, x=nudged(self.x), rows=1 + seed)
 
 
 def check(case):
@@ -183,12 +184,24 @@ class Judge:
         wrong = distance(actual, expected) > RTOL
         if not bool(wrong.any()):
             return
-        if bool((self.moved[images] > RTOL)[wrong].all()):
+        if self.call.case.row.ablates and bool((actual - expected).abs().max() <= self.rounding):
+            self.found.discontinuous.append(f"{name}, of rounding alone")
+            return
+        moved = self.moved[images] > RTOL
+        if bool((moved | tied(self.call)[images])[wrong].all()):
             assert torch.equal(self.call.maps(), self.maps), f"{name}: not the same twice"
             self.found.discontinuous.append(name)
             return
         worst = float(distance(actual, expected).max())
         raise AssertionError(f"{name}: maps differ by {worst:.2g} of the largest value")
+
+    @property
+    def rounding(self):
+        """What is but rounding in a map whose weights are differences of scores.
+
+        Where no map of the layer matters to the model, there is nothing else in it.
+        """
+        return 1e-12 * max(float(maps.abs().max()) for maps in through_layers(self.call.case))
 
     @functools.cached_property
     def moved(self):
@@ -199,6 +212,22 @@ class Judge:
             own = torch.full_like(moves, torch.inf) if error else distance(maps, self.maps)
             moves = torch.maximum(moves, own)
         return moves
+
+
+def tied(call):
+    """Return which images (N,) have masks that change nothing, where the best of them is chosen.
+
+    Of an image that is its own baseline all scores are equal but for rounding, which follows the
+    size of the pass. So may they be where masks are made at a few cells, or one.
+    """
+    options = {**call.case.row.options, **call.case.options, **call.case.passes}
+    chooses = options.get("combine") == "base_scissors" or options.get("sufficient", False)
+    baseline = options.get("baselines") or 0.0
+    if not chooses or (baseline == "image" and options.get("resolution", 1.0) == 1):
+        return torch.zeros(len(call.x), dtype=torch.bool)
+    baseline = torch.inf if baseline == "image" else baseline
+    reduced = options.get("resolution", 1.0) < 1
+    return reduced | (call.x.detach() == baseline).flatten(1).all(dim=1)
 
 
 def distance(actual, expected):
@@ -358,15 +387,19 @@ def expected_shape(case):
     """Return the shape of the maps, which follows from what goes through the layers."""
     if not case.row.at_layer:
         return (case.images.count, 1, *case.images.size)
+    grids = [tensor.shape[2:] for tensor in through_layers(case)]
+    return (case.images.count, 1, *(max(sides) for sides in zip(*grids, strict=True)))
+
+
+def through_layers(case):
+    """Return what each layer that is explained gives, or takes."""
     net, seen = built(case).eval(), {}
     for name in case.layers:
 
         def keep(module, taken, given, name=name):
-            seen[name] = (taken[0] if case.of_input else given).shape[2:]
+            seen[name] = (taken[0] if case.of_input else given).detach().clone()
 
         net.get_submodule(name).register_forward_hook(keep)
     with torch.no_grad():
         net(case.images.batch(case.plan.channels))
-    grids = list(seen.values())
-    largest = tuple(max(sides) for sides in zip(*grids, strict=True))
-    return (case.images.count, 1, *largest)
+    return list(seen.values())

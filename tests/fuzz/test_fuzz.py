@@ -1,15 +1,17 @@
 """A bounded run of the fuzzing, the same at each run; and that it would find broken promises."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from captum_cluster.attr import LayerMinMaxGradCam, LayerScoreCam
 from captum_cluster.grad_cam import ScoreCAM
 from tests.conformance.cases import CASES
 from tests.fuzz.__main__ import run
-from tests.fuzz.contract import Outcome, check
+from tests.fuzz.contract import Call, Outcome, check, prepared, tied
 from tests.fuzz.nets import Plan, Stage
 from tests.fuzz.options import unknown_options
 from tests.fuzz.strategies import FuzzCase, Images, Squashed, cases
@@ -17,6 +19,7 @@ from tests.fuzz.strategies import FuzzCase, Images, Squashed, cases
 BOUNDED = settings(
     max_examples=15,
     derandomize=True,
+    phases=[Phase.generate],  # to shrink may take minutes: `python -m tests.fuzz` does
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -190,3 +193,40 @@ def test_a_map_at_a_tie_is_no_failure_but_counted(monkeypatch):
     broken(monkeypatch, ATTRIBUTE, rounding)
     found = check(FuzzCase(method="score-cam", images=Images(count=3), labels=(0, 0, 0)))
     assert found.discontinuous
+
+
+@pytest.mark.parametrize("kind", ["black", "constant"])
+def test_scores_that_tie_choose_any_cluster(kind):
+    stage = Stage(channels=3, side=1, norm=True, twice=True)
+    case = FuzzCase(
+        method="cluster-cam-base-scissors",
+        plan=Plan(stages=(stage, Stage(channels=5)), labels=2),
+        layers=("features.stage0",),
+        images=Images(size=(2, 3), count=1, kind=kind),
+        labels=(0,),
+        passes={"baselines": 0.7} if kind == "constant" else {},
+        rows=(None, 2),
+    )
+    assert check(case).refused is None
+    net, x = prepared(case)
+    call = Call(case, net, x, 0, None, None)
+    assert tied(call).tolist() == [True]
+    assert tied(replace(call, x=x + 1)).tolist() == [False]
+
+
+def test_weights_that_are_rounding_alone_say_nothing():
+    stages = (
+        Stage(channels=1, skip=True, twice=True),
+        Stage(channels=4, skip=True),
+        Stage(channels=1, twice=True),
+    )
+    # What the last stage gives does not depend on the layer.
+    plan = Plan(stages=stages, dead=True, training=True)
+    case = FuzzCase(
+        method="ablation-cam",
+        plan=plan,
+        layers=("features.stage1",),
+        images=Images(size=(2, 2)),
+        labels=(-1, -1),
+    )
+    assert all("of rounding alone" in name for name in check(case).discontinuous)
