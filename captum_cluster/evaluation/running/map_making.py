@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_finite, describe, expected
 from captum_cluster.data import Preparation, Scene
-from captum_cluster.evaluation.layers import find_layers
+from captum_cluster.evaluation.custom import takes_reshape_transform
 from captum_cluster.evaluation.registry import Run, run_method, takes_several_layers
 from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.functional.attribution import read_scores
+from captum_cluster.methods import find_layers, shared_transform
+
+Transform = Callable[[Any], Tensor]
 
 MODEL = "the model"
 EXPLAINED = ("truth", "predicted", "top")
@@ -55,7 +58,7 @@ class MapMaker:
         preparation: How scenes become what the model takes.
         explained: "truth", "predicted" or "top".
         probability: How probabilities are read of the logits.
-        reshape_transform: Turns what the layer gives into maps.
+        reshape_transform: Turns what the layer gives into maps; None: see ``transform_of``.
         strict: Let every error out. Otherwise ``failed`` passes over what has worked before.
         worked: Names of entries that have worked before, in a run that goes on.
     """
@@ -69,7 +72,7 @@ class MapMaker:
         preparation: Preparation,
         explained: str = "truth",
         probability: str = "probability",
-        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        reshape_transform: Transform | None = None,
         strict: bool = False,
         worked: Collection[str] = (),
     ) -> None:
@@ -81,6 +84,7 @@ class MapMaker:
         first = next(model.parameters(), torch.empty(0))
         self._device, self._dtype = first.device, first.dtype
         self._layers: dict[str, list[nn.Module]] = {}
+        self._transforms: dict[tuple[str, torch.Size], Transform | None] = {}
 
     def seen(self, scene: Scene) -> Seen:
         """Return a scene as the model sees it, after one forward pass.
@@ -107,6 +111,9 @@ class MapMaker:
 
     def run(self, entry: Entry, seen: Seen) -> Run:
         """Return the maps of one method for the labels explained."""
+        transform = self.reshape_transform
+        if transform is None and takes_reshape_transform(entry.method):
+            transform = self.transform_of(entry, seen.image)
         return run_method(
             entry.method,
             self.model,
@@ -114,7 +121,7 @@ class MapMaker:
             seen.image,
             seen.targets.tolist(),
             labels=seen.targets.tolist(),
-            reshape_transform=self.reshape_transform,
+            reshape_transform=transform,
             views=entry.views,
             **entry.options,
         )
@@ -128,6 +135,17 @@ class MapMaker:
             whole = wanted is not None or takes_several_layers(entry.method)
             self._layers[entry.name] = found if whole else found[-1:]
         return self._layers[entry.name]
+
+    def transform_of(self, entry: Entry, image: Tensor) -> Transform | None:
+        """Return what makes maps of a method's layers: the one given, or found for this size."""
+        if self.reshape_transform is not None:
+            return self.reshape_transform
+        key = entry.name, image.shape
+        if key not in self._transforms:
+            layers = self.layers_of(entry, image)
+            explained = layers if takes_several_layers(entry.method) else layers[-1:]
+            self._transforms[key] = shared_transform(self.model, explained, image)
+        return self._transforms[key]
 
     def failed(self, what: str, scene: Scene, error: Exception) -> str:
         """Return what is said of an error; raise it where it must not be passed over."""
