@@ -47,11 +47,10 @@ def choose_layer(model: nn.Module, images: Tensor) -> tuple[str, nn.Module]:
     if place is None:
         what = "given for a model without a convolution that gives feature maps (N,C,h,w)"
         raise LayerError(expected("layer", what, "None"))
-    name, module, _ = traced[place]
-    if len(_attentions(model, after=name)) > 1:
+    if _attentions_after(model, traced, place) > 1:
         what = "given for a transformer of an unknown kind, with reshape_transform where it "
         raise LayerError(expected("layer", what + "gives no maps (N,C,h,w)", "None"))
-    return name, module
+    return traced[place][:2]
 
 
 def has_convolution(module: nn.Module) -> bool:
@@ -89,7 +88,7 @@ def _last_convolutional(finished: Traced) -> int | None:
 
 def _goes_on(model: nn.Module, forms: Forms, place: int) -> bool:
     """Return whether places are looked at after a layer: by attention, or in another form."""
-    if _attentions(model, after=forms.traced[place][0]):
+    if _attentions_after(model, forms.traced, place):
         return True
     later = range(place + 1, len(forms.traced))
     return any(_has_places(forms, one) and _changes_form(forms, one) for one in later)
@@ -115,6 +114,8 @@ def _last_with_every_place(model: nn.Module, image: Tensor, forms: Forms) -> int
         if _has_places(forms, place) and not any(name.startswith(one) for one in inner)
     ]
     gradients = _gradients(model, image, [forms.traced[place][1] for place in places], forms.traced)
+    if gradients is None:
+        return None
     for place, gradient in reversed(list(zip(places, gradients, strict=True))):
         transform = forms.transform(place)
         maps = gradient if transform is None else transform(gradient)
@@ -125,36 +126,56 @@ def _last_with_every_place(model: nn.Module, image: Tensor, forms: Forms) -> int
 
 def _gradients(
     model: nn.Module, image: Tensor, modules: list[nn.Module], traced: Traced
-) -> list[Tensor]:
+) -> list[Tensor] | None:
     """Return the gradients at modules of what the last linear layer takes, weighted by chance.
 
     Of that, since a new classifier often starts with zeros; by chance, since the sum of what a
-    normalisation gives has no gradient.
+    normalisation gives has no gradient. None where there is no tensor to start from.
     """
-    heads = [module for _, module, shape in traced if type(module) is nn.Linear and len(shape) == 2]
+    rows = traced[-1][2][:1]  # others make tables, such as those of relative positions
+    heads = [
+        module
+        for _, module, shape in traced
+        if type(module) is nn.Linear and len(shape) == 2 and shape[:1] == rows
+    ]
     last = heads[-1] if heads else model
     with untouched(model), torch.inference_mode(False), torch.no_grad(), inputs_of(last) as taken:
+        image = image.clone()  # what was made in inference mode takes no part in a graph
         output, captured = run_captured(model, modules, lambda: model(image), gradients=True)
-    read = taken[-1] if heads else output
-    if not isinstance(read, Tensor):
-        return []
-    weights = torch.randn(read.shape, generator=torch.Generator().manual_seed(0))
-    with torch.enable_grad():
-        value = (read * weights.to(read)).sum()
-    found = captured.gradients_of_all(value, range(len(modules)))
+        read = taken[-1] if heads else output
+        if not isinstance(read, Tensor):
+            return None
+        weights = torch.randn(read.shape, generator=torch.Generator().manual_seed(0))
+        with torch.enable_grad():
+            value = (read * weights.to(read)).sum()
+        found = captured.gradients_of_all(value, range(len(modules)))
     return [one[0] for one in found]
 
 
-def _attentions(model: nn.Module, after: str | None = None) -> list[str]:
-    """Return the names of the innermost attention modules, all or those defined after a layer."""
-    names = [name for name, _ in model.named_modules()]
+def _attentions(model: nn.Module) -> list[str]:
+    """Return the names of the innermost attention modules."""
     listed = [name for name, module in model.named_modules() if _is_attention(module)]
-    innermost = [one for one in listed if not any(o.startswith(f"{one}.") for o in listed)]
-    if after is None:
-        return innermost
-    later = names[names.index(after) + 1 :]
-    inside = f"{after}." if after else ""
-    return [name for name in innermost if name in later and not name.startswith(inside)]
+    return [one for one in listed if not any(other.startswith(f"{one}.") for other in listed)]
+
+
+def _attentions_after(model: nn.Module, traced: Traced, place: int) -> int:
+    """Return how many attention modules finish after a module.
+
+    Attention that gives several tensors is not in the trace: what is inside it finishes just
+    before it, and of what is around it the first that is in the trace before the next attention.
+    """
+    order = {name: number for number, (name, _, _) in enumerate(traced)}
+    return sum(_finished(name, order) > place for name in _attentions(model))
+
+
+def _finished(name: str, order: dict[str, int]) -> int:
+    """Return the place in the trace of a module, of the last inside it or the first around it."""
+    inside = [number for own, number in order.items() if f"{own}.".startswith(f"{name}.")]
+    if inside:
+        return max(inside)
+    while name and name not in order:
+        name = name.rpartition(".")[0]
+    return order.get(name, -1)
 
 
 def _is_attention(module: nn.Module) -> bool:

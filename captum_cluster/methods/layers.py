@@ -136,7 +136,7 @@ def stages(model: nn.Module, images: Tensor) -> list[str]:
     top = [
         name
         for name, module, _ in seen
-        if "." not in name and _mixes_places(module) and any(module.children())
+        if _is_top(model, name) and _mixes_places(module) and any(module.children())
     ]
     if len(top) == 1:
         inside = [part for part in seen if part[0].startswith(top[0] + ".")]
@@ -152,6 +152,12 @@ def _last_of_each_grid(parts: list[tuple[str, nn.Module, tuple[int, ...]]]) -> l
     convolved = {grid for _, module, grid in parts if _mixes_places(module)}
     last = {grid: name for name, _, grid in parts}  # later parts replace earlier ones
     return [name for grid, name in last.items() if grid in convolved]
+
+
+def _is_top(model: nn.Module, name: str) -> bool:
+    """Return whether a module is a part of the model itself; a list of modules is none."""
+    above = name.rpartition(".")[0]
+    return not above or ("." not in above and type(getattr(model, above)) is nn.ModuleList)
 
 
 def _mixes_places(module: nn.Module) -> bool:

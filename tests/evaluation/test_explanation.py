@@ -177,10 +177,10 @@ def mirrored(net):
 def test_tokens_without_a_grid_need_a_reshape_transform():
     class Queries(TokenNet):
         def forward(self, x):
-            return self.fc(self.block2(self.block(torch.zeros(len(x), 29, 6)))[:, 0])
+            return self.fc(self.block2(self.block(torch.zeros(len(x), 40, 6)))[:, 0])
 
     with pytest.raises(
-        ValueError, match=r"tokens of a grid that fits images of 8x12, but got .*29"
+        ValueError, match=r"tokens of a grid that fits images of 8x12, but got .*40"
     ):
         explain(
             Queries().float().eval(), images(1, size=(8, 12), dtype=torch.float32), layer="block"

@@ -84,7 +84,7 @@ class MapMaker:
         first = next(model.parameters(), torch.empty(0))
         self._device, self._dtype = first.device, first.dtype
         self._layers: dict[str, list[nn.Module]] = {}
-        self._transforms: dict[tuple[str, torch.Size], Transform | None] = {}
+        self._transforms: dict[tuple[tuple[int, ...], torch.Size], Transform | None] = {}
 
     def seen(self, scene: Scene) -> Seen:
         """Return a scene as the model sees it, after one forward pass.
@@ -140,10 +140,10 @@ class MapMaker:
         """Return what makes maps of a method's layers: the one given, or found for this size."""
         if self.reshape_transform is not None:
             return self.reshape_transform
-        key = entry.name, image.shape
+        layers = self.layers_of(entry, image)
+        explained = layers if takes_several_layers(entry.method) else layers[-1:]
+        key = tuple(map(id, explained)), image.shape
         if key not in self._transforms:
-            layers = self.layers_of(entry, image)
-            explained = layers if takes_several_layers(entry.method) else layers[-1:]
             self._transforms[key] = shared_transform(self.model, explained, image)
         return self._transforms[key]
 
