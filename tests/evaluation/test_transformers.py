@@ -23,8 +23,9 @@ from captum_cluster.evaluation.registry import OWN, method_names, run_method
 
 LN = "encoder.layers.encoder_layer_1.ln_1"
 TOKENS = TokensToMaps((4, 4), 1)
-# FullGrad adds the biases of all layers up, and no one transform makes maps of them.
-WITHOUT = {"fullgrad"}
+# The host's own limits: FullGrad adds the biases of all layers up, and no one transform makes maps
+# of them; Shapley-CAM does not transform the products that it takes.
+WITHOUT = {"fullgrad", "shapleycam"}
 CLOSED = {"cam", "minmax-cam", "d-minmax-cam", "sub-category-cam"}
 
 
@@ -71,6 +72,19 @@ def test_explain_finds_layer_and_transform(method, model, layer, transform, imag
     assert found.maps.shape[2:] == ((4, 4) if at_layer or method == "grad-cam" else (32, 32))
 
 
+@pytest.mark.parametrize("method", sorted(WITHOUT))
+def test_what_the_host_cannot_do_is_said(method, image):
+    with pytest.raises(RuntimeError, match=f"Expected the stock method {method} to run here, but"):
+        explain(swin(), image, method)
+
+
+@pytest.mark.parametrize("method", sorted(CLOSED - {"sub-category-cam"}))
+def test_closed_forms(method, image):
+    with pytest.raises(ValueError, match="Expected the model to be global average pooling and a"):
+        explain(vit(), image, method, labels=[1, 3])
+    assert explain(swin(), image, method, labels=[1, 3]).maps.shape == (1, 1, 4, 4)
+
+
 def test_grad_cam_of_captum_is_that_of_pytorch_grad_cam_made_small(image):
     net = vit()
     ours = explain(net, image, "grad-cam", target=3).maps.clamp(min=0)
@@ -113,7 +127,7 @@ METHODS = ["grad-cam", "gradcam", "cluster-cam", GradCAM, LayerMinMaxGradCam, ow
 
 def judged(model, tmp_path=None, **options):
     return evaluate(
-        model, None, DigitScenes(2, size=32), METHODS, ["energy"], probability="sigmoid",
+        model, None, DigitScenes(2), METHODS, ["energy"], probability="sigmoid",
         preparation=Preparation(32), progress=False, strict=True, output=tmp_path, **options,
     )  # fmt: skip
 
@@ -139,7 +153,7 @@ def test_evaluate(model, transform, tmp_path):
     assert recorded["reshape_transform"] is recorded["layer"] is None  # as they were given
     methods = [method for method in METHODS if method is not own]
     evaluate(
-        model(), None, DigitScenes(2, size=32), methods, ["energy"], probability="sigmoid",
+        model(), None, DigitScenes(2), methods, ["energy"], probability="sigmoid",
         preparation=Preparation(32), progress=False, output=tmp_path / "given", strict=True,
         reshape_transform=transform,
     )  # fmt: skip
@@ -153,7 +167,7 @@ def test_evaluate(model, transform, tmp_path):
 
 def test_masks_and_proposals(tmp_path):
     given = {"probability": "sigmoid", "preparation": Preparation(32), "progress": False}
-    scenes = DigitScenes(2, size=32)
+    scenes = DigitScenes(2)
     masks = make_masks(
         vit(), None, scenes, "grad-cam", output=tmp_path / "masks", strict=True,
         refine="random-walk", walk_features="layer", **given,
@@ -166,7 +180,7 @@ def test_masks_and_proposals(tmp_path):
 
 
 def test_a_study_of_layers():
-    found = run_ablation(swin(), [torch.rand(3, 32, 32)], "collection-cam-layers", stride=8)
+    found = run_ablation(swin(), [torch.rand(3, 32, 32)], "collection-cam-layers", stride=2)
     assert {name for row in found.rows for name in row.setting.layers} == {
         "features.1",
         "features.3",

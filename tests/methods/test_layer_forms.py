@@ -123,7 +123,7 @@ def test_what_has_no_places(layer):
 def test_tokens_of_no_grid():
     net = nn.Sequential(nn.Flatten(2), nn.Linear(1024, 7)).eval()
     net = nn.Sequential(net[0], net[1], nn.ConvTranspose1d(3, 34, 1))
-    with pytest.raises(LayerError, match=r"but got tokens of shape \(1, 30, 7\)\. Pass reshape"):
+    with pytest.raises(LayerError, match=r"but got tokens of shape \(1, 34, 7\)\. Pass reshape"):
         find_reshape_transform(net, "2", torch.rand(1, 3, 32, 32))
 
 
