@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,11 @@ from captum_cluster.evaluation.custom import takes_reshape_transform
 from captum_cluster.evaluation.registry import Run, run_method, takes_several_layers
 from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.functional.attribution import read_scores
+from captum_cluster.hooks import capture
 from captum_cluster.methods import find_layers, shared_transform
 
 Transform = Callable[[Any], Tensor]
+Key = tuple[tuple[nn.Module, ...], torch.Size]
 
 MODEL = "the model"
 EXPLAINED = ("truth", "predicted", "top")
@@ -84,7 +87,8 @@ class MapMaker:
         first = next(model.parameters(), torch.empty(0))
         self._device, self._dtype = first.device, first.dtype
         self._layers: dict[str, list[nn.Module]] = {}
-        self._transforms: dict[tuple[tuple[int, ...], torch.Size], Transform | None] = {}
+        self._transforms: dict[Key, Transform | None] = {}
+        self._outputs: dict[Key, list[Any]] = {}
 
     def seen(self, scene: Scene) -> Seen:
         """Return a scene as the model sees it, after one forward pass.
@@ -95,7 +99,7 @@ class MapMaker:
         """
         prepared = self.preparation.prepare(scene)
         image = self.preparation.normalize(prepared.image)[None].to(self._device, self._dtype)
-        whole = self.read(image)[0]
+        whole = self._looked_at(image)
         present = self._present(prepared, whole)
         return Seen(prepared, image, whole, present.nonzero().flatten(), present)
 
@@ -140,12 +144,37 @@ class MapMaker:
         """Return what makes maps of a method's layers: the one given, or found for this size."""
         if self.reshape_transform is not None:
             return self.reshape_transform
-        layers = self.layers_of(entry, image)
-        explained = layers if takes_several_layers(entry.method) else layers[-1:]
-        key = tuple(map(id, explained)), image.shape
+        layers = self._last_of(entry, image)
+        key = tuple(layers), image.shape
         if key not in self._transforms:
-            self._transforms[key] = shared_transform(self.model, explained, image)
+            outputs = self._outputs.pop(key, None)
+            self._transforms[key] = shared_transform(self.model, layers, image, outputs)
         return self._transforms[key]
+
+    def _last_of(self, entry: Entry, image: Tensor) -> list[nn.Module]:
+        """Return those of a method's layers that it explains."""
+        layers = self.layers_of(entry, image)
+        return layers if takes_several_layers(entry.method) else layers[-1:]
+
+    def _looked_at(self, image: Tensor) -> Tensor:
+        """Return the probabilities (L,) of an image, and keep what layers give that are new."""
+        new = [key for key in self._keys(image) if key not in self._transforms]
+        with capture([layer for layers, _ in new for layer in layers]) as captured:
+            whole = self.read(image)[0]
+        number = 0
+        for key in new:
+            count = len(key[0])
+            self._outputs[key] = [captured.outputs.get(number + one) for one in range(count)]
+            number += count
+        return whole
+
+    def _keys(self, image: Tensor) -> Iterator[Key]:
+        """Yield the layers that may need a transform, which nobody gave."""
+        for entry in self.entries:
+            if self.reshape_transform is None and takes_reshape_transform(entry.method):
+                # What is wrong with a method's layers is said where the method runs.
+                with suppress(Exception):
+                    yield tuple(self._last_of(entry, image)), image.shape
 
     def failed(self, what: str, scene: Scene, error: Exception) -> str:
         """Return what is said of an error; raise it where it must not be passed over."""
