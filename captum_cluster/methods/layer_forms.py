@@ -211,7 +211,8 @@ def shared_transform(
         with torch.no_grad(), untouched(model), capture(layers) as captured:
             model(images)
         outputs = [captured.outputs.get(number) for number in range(len(layers))]
-    if all(_is_no_other(output, size) for output in outputs):
+    normed = any(_normalises_last(module) for module in model.modules())
+    if not any(_may_need(output, size, normed) for output in outputs):
         return None  # most often, and without another pass
     traced = trace_shapes(model, images)
     forms, found = Forms(traced, size), list[Transform | None]()
@@ -226,18 +227,32 @@ def shared_transform(
     return found[0]
 
 
-def _is_no_other(output: Any, size: tuple[int, int]) -> bool:
-    """Return whether a layer's output is maps (N,C,h,w) for certain, or no tensor of a grid."""
+def _may_need(output: Any, size: tuple[int, int], normed: bool) -> bool:
+    """Return whether a layer's output may be tokens, or have its channels last.
+
+    Where sides and channels are equally many the shape does not tell. Networks with their channels
+    last normalise them: of others it is maps.
+    """
     if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+        return False
+    if output.ndim == 3:
         return True
-    return output.ndim == 4 and not _fits(output.shape[1:3], size)
+    return _fits(output.shape[1:3], size) and (normed or not _fits(output.shape[2:], size))
+
+
+def _normalises_last(module: nn.Module) -> bool:
+    # torchvision's and timm's own are subclasses, or share the name with torch's.
+    return isinstance(module, nn.LayerNorm) or "RMSNorm" in type(module).__name__
 
 
 def _fits(grid: Sequence[int], size: tuple[int, int]) -> bool:
     """Return whether a grid may be that of images of a size: both sides have one stride.
 
-    A grid has its sides within one place of the exact ones, which padding and the lack of it move.
+    A grid has its sides within one place of the exact ones, which padding and the lack of it move;
+    of square images they are moved alike.
     """
+    if size[0] == size[1]:
+        return grid[0] == grid[1]
     (low, high), (other_low, other_high) = (
         (pixels / (places + 1), pixels / (places - 1) if places > 1 else math.inf)
         for pixels, places in zip(size, grid, strict=True)

@@ -157,5 +157,17 @@ def test_maps_need_one_pass_at_most():
     net.register_forward_hook(lambda *_: calls.append(1))
     assert shared_transform(net, [net.layer3, net.layer4], image) is None
     assert len(calls) == 1
-    assert shared_transform(net, [net.layer4], image, [torch.rand(1, 512, 2, 2)]) is None
+    known = torch.rand(1, 3, 2, 2)  # three channels on a grid of 2 x 2 are no grid of 3 x 2
+    assert shared_transform(net, [net.layer4], image, [known]) is None
     assert len(calls) == 1
+
+
+def test_as_many_channels_as_rows_and_columns():
+    """Maps of a network that normalises no last axis; channels last where it does."""
+    net, calls = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()).eval(), []
+    net.register_forward_hook(lambda *_: calls.append(1))
+    assert shared_transform(net, [net[1]], torch.rand(1, 3, 8, 8)) is None
+    assert len(calls) == 1
+    model = swin(8)
+    found = shared_transform(model, [model.features[1]], torch.rand(1, 3, 32, 32))  # (1,8,8,8)
+    assert found is channels_last_to_maps
