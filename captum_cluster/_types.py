@@ -45,8 +45,8 @@ class Score(Protocol):
     """What a face gives to a method: the model, the batch, the targets are inside it."""
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the input images."""
+    def size(self) -> tuple[int, ...]:
+        """Height and width of the input images; length of signals; sides of volumes."""
 
     def __call__(self, masks: Masks) -> Tensor:
         """Return the scores (N,K,T) of the masked images; NaN where there is no mask."""
@@ -61,7 +61,8 @@ class CamResult:
 
     Attributes:
         method: The method's id ("cluster-cam").
-        maps: (N,T,h,w), signed, not normalised: one map for each image and target.
+        maps: (N,T,h,w), signed, not normalised: one map for each image and target. Of signals
+            (N,T,l), of volumes (N,T,d,h,w).
         weights: (N,T,C), the coefficient of each of the layer's maps, or None where the map is
             no linear combination of them (RISE, Collection-CAM).
     """

@@ -19,7 +19,10 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_flag, check_integer, describe, expected
 from captum_cluster._types import CamResult, Target
+from captum_cluster.functional.attribution.grids import grid_dimensions
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
+from captum_cluster.functional.attribution.output_selector import OutputSelector, Pick
+from captum_cluster.functional.attribution.outputs import Outputs, as_tensor, values_in_graph
 from captum_cluster.functional.attribution.targets import (
     TargetSelector,
     select_each,
@@ -32,6 +35,7 @@ from captum_cluster.methods import (
     check_outputs,
     feature_gradients,
     feature_maps,
+    form_explained,
     split_options,
     with_options,
 )
@@ -70,12 +74,17 @@ class Call:
     inputs: tuple[Tensor, ...]
     select: TargetSelector
     of_input: bool
-    forward_of: Callable[[Callable[..., Tensor]], FastLayout]
+    forward_of: Callable[[Callable[..., Any]], FastLayout]
 
     @property
     def images(self) -> int:
         """Number of images N."""
         return len(self.inputs[0])
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of the images' grid: 2; of signals 1, of volumes 3."""
+        return grid_dimensions(self.inputs)
 
 
 @dataclass(frozen=True)
@@ -89,21 +98,26 @@ class Observed:
         transform: Made the maps of what a layer gives, or None.
     """
 
-    outputs: Tensor
+    outputs: Outputs
     maps: list[list[Tensor]]
     captured: Capture
     transform: Callable[[Tensor], Tensor] | None
 
-    def gradients(self, value: Callable[[Tensor], Tensor], layer: int) -> list[Tensor]:
+    @property
+    def logits(self) -> Tensor:
+        """The outputs, for methods that need the labels: they must be a tensor."""
+        return as_tensor(self.outputs)
+
+    def gradients(self, value: Callable[[Any], Tensor], layer: int) -> list[Tensor]:
         """Return the gradient of the sum of ``value(outputs)`` at a layer's maps (N,C,h,w)."""
         return self.gradients_of_all(value, [layer])[0]
 
     def gradients_of_all(
-        self, value: Callable[[Tensor], Tensor], layers: Sequence[int]
+        self, value: Callable[[Any], Tensor], layers: Sequence[int]
     ) -> list[list[Tensor]]:
         """Return the gradients at the maps of several layers, from one backward pass."""
         with torch.enable_grad():
-            values = value(self.outputs)
+            values = values_in_graph(value(self.outputs), self.outputs)
         found = self.captured.gradients_of_all(values, layers, retain_graph=True)
         return [self._at_maps(one, layer) for one, layer in zip(found, layers, strict=True)]
 
@@ -124,14 +138,19 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
 
     Args:
         forward_func: The model, or any function of the inputs that gives its output.
-        layer: The layer whose feature maps (N,C,h,w) are explained.
+        layer: The layer whose feature maps (N,C,h,w) are explained; of signals (N,C,l), of volumes
+            (N,C,d,h,w).
         device_ids: Taken and kept as Captum does. The layer's maps are read on one device: explain
             the ``module`` of a ``DataParallel`` model that is spread over several.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w). Not
             in Captum.
+        output_selector: What is explained of an output that is no tensor: an index, a key, the
+            name of an attribute, or a function of the output. None: the output as it is. Not in
+            Captum.
 
     Raises:
-        TypeError: ``forward_func`` cannot be called, or the layer is no module.
+        TypeError: ``forward_func`` cannot be called, the layer is no module, or
+            ``output_selector`` is of another type.
         LayerError: The layer is not in the model.
     """
 
@@ -151,11 +170,12 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
 
     def __init__(
         self,
-        forward_func: Callable[..., Tensor],
+        forward_func: Callable[..., Any],
         layer: nn.Module | Sequence[nn.Module],
         device_ids: list[int] | None = None,
         *,
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        output_selector: Pick = None,
     ) -> None:
         if not callable(forward_func):
             raise TypeError(expected("forward_func", "a callable", describe(forward_func)))
@@ -163,6 +183,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         for part in self._layers():
             check_layer(forward_func, part)
         self.reshape_transform = reshape_transform
+        self.output_selector = OutputSelector(output_selector)
 
     def _layers(self) -> Sequence[nn.Module]:
         """Return the layers that are explained, shallow to final."""
@@ -180,10 +201,13 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         """Return the map of one target for each image.
 
         Args:
-            inputs: The images (N,c,H,W), or a tuple of inputs; where images are masked, these are
-                the inputs of four dimensions.
-            target: The label explained, in any of Captum's forms; or, for methods that mask
-                images, a list with one callable of one image's output for each image.
+            inputs: The images (N,c,H,W), signals (N,c,L) or volumes (N,c,D,H,W), or a tuple of
+                inputs; where images are masked, these are the inputs of four dimensions (where
+                there are none those of five, else of three).
+            target: The label explained, in any of Captum's forms; or, for methods that need no
+                labels, a callable of one image's output (a row; of a list, as detection models
+                give, that image's entry; of a dictionary of tensors that of its rows), or a list
+                with one for each image.
             additional_forward_args: As in Captum. Tensors with N rows go with their images.
             attribute_to_layer_input: Explain what the layer takes instead of what it gives.
             relu_attributions: Set negative values to 0.
@@ -192,7 +216,8 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
 
         Returns:
             (N,1,h,w) at the layer's resolution (RISE and Collection-CAM: at the input's), signed
-            and not normalised; a tuple where the layer gives several tensors.
+            and not normalised; of signals (N,1,l), of volumes (N,1,d,h,w); a tuple where the
+            layer gives several tensors.
 
         Raises:
             TargetError: The target does not fit the model's output (a ``ValueError``, and an
@@ -288,7 +313,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
         images = check_images(batch)
         forward_of = functools.partial(
-            _forward, images, additional_forward_args, self.channels_last
+            _forward, images, additional_forward_args, self.output_selector, self.channels_last
         )
         call = Call(
             forward_of(self.forward_func),
@@ -315,7 +340,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         *,
         gradients: bool = False,
         layers: Sequence[nn.Module] | None = None,
-        model: Callable[..., Tensor] | None = None,
+        model: Callable[..., Any] | None = None,
     ) -> Observed:
         """Make the one unmasked pass over the images.
 
@@ -328,28 +353,35 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         layers = self._layers() if layers is None else layers
         forward = call.forward if model is None else call.forward_of(model)
         rows = torch.arange(call.images)
-        outputs, captured = run_captured(
-            self.forward_func if model is None else model,
-            layers,
-            # What was made in inference mode takes no part in a graph, its copy does.
-            lambda: forward(call.inputs, rows, copied=True),
-            of_input=call.of_input,
-            gradients=gradients,
-        )
-        maps = [self._feature_maps(captured, number, call) for number in range(len(layers))]
+        model = self.forward_func if model is None else model
+        with form_explained(model, call.inputs):
+            outputs, captured = run_captured(
+                model,
+                layers,
+                # What was made in inference mode takes no part in a graph, its copy does.
+                lambda: forward(call.inputs, rows, copied=True),
+                of_input=call.of_input,
+                gradients=gradients,
+            )
+            maps = [self._feature_maps(captured, number, call) for number in range(len(layers))]
         return Observed(outputs, maps, captured, self.reshape_transform)
 
     def _feature_maps(self, captured: Capture, number: int, call: Call) -> list[Tensor]:
         """Return the feature maps of each tensor of one layer."""
         if self.reshape_transform is None:
-            return [feature_maps(part, call.images) for part in captured.activations(number)]
+            found = captured.activations(number)
+            return [feature_maps(part, call.images, dims=call.dims) for part in found]
         found = captured.output(number)
         found = found[0] if call.of_input and len(found) == 1 else found
-        return [feature_maps(found, call.images, self.reshape_transform)]
+        return [feature_maps(found, call.images, self.reshape_transform, dims=call.dims)]
 
 
 def _forward(
-    images: int, additional_forward_args: Any, channels_last: bool, model: Callable[..., Tensor]
+    images: int,
+    additional_forward_args: Any,
+    select: OutputSelector,
+    channels_last: bool,
+    model: Callable[..., Any],
 ) -> FastLayout:
     """Return a model as a function of inputs and of the images they belong to."""
     extra = _format_additional_forward_args(additional_forward_args) or ()
@@ -359,10 +391,10 @@ def _forward(
             return argument[rows.to(argument.device)]
         return argument
 
-    def forward(batch: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+    def forward(batch: tuple[Tensor, ...], rows: Tensor) -> Outputs:
         chosen = tuple(of_rows(argument, rows) for argument in extra)
         output = _run_forward(model, batch, None, chosen or None)
-        return check_outputs(output, len(rows))
+        return check_outputs(select(output), len(rows))
 
     return FastLayout(forward, channels_last)
 

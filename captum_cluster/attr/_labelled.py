@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_cluster.attr._base import LayerCam, Observed
+from captum_cluster.functional.attribution.output_selector import Pick
 from captum_cluster.functional.attribution.targets import TargetSelector
 from captum_cluster.methods import (
     MinMaxCamConfig,
@@ -45,6 +46,7 @@ class LayerClosedFormCam(LayerCam):
         layer: The layer that is pooled.
         device_ids: See there.
         reshape_transform: See there.
+        output_selector: See there.
         classifier: The ``nn.Linear`` or 1x1 ``nn.Conv2d`` that gives the logits; where it has an
             ``effective_weight``, that is read. None: the model's ``parent_head``, else the last
             in it.
@@ -56,20 +58,27 @@ class LayerClosedFormCam(LayerCam):
 
     def __init__(
         self,
-        forward_func: Callable[..., Tensor],
+        forward_func: Callable[..., Any],
         layer: nn.Module,
         device_ids: list[int] | None = None,
         *,
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        output_selector: Pick = None,
         classifier: nn.Module | None = None,
     ) -> None:
-        super().__init__(forward_func, layer, device_ids, reshape_transform=reshape_transform)
+        super().__init__(
+            forward_func,
+            layer,
+            device_ids,
+            reshape_transform=reshape_transform,
+            output_selector=output_selector,
+        )
         self.classifier = find_classifier(forward_func, classifier)
 
     def _weights(self, observed: Observed) -> list[Tensor]:
         """Return the classifier's weights (L,C), checked against each tensor of the layer."""
         return [
-            closed_form_weight(self.classifier, maps, observed.outputs) for maps in observed.maps[0]
+            closed_form_weight(self.classifier, maps, observed.logits) for maps in observed.maps[0]
         ]
 
 
@@ -81,7 +90,7 @@ def labels_of(
 ) -> tuple[Tensor, Tensor]:
     """Return the labels explained (N,T) and the labels present (N,L) of a call."""
     return check_labels(
-        observed.outputs,
+        observed.logits,
         select,
         passed.labels,
         label_threshold=config.label_threshold,

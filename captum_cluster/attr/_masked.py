@@ -13,10 +13,12 @@ from captum_cluster._types import CamResult
 from captum_cluster.attr._base import Call, LayerCam, Observed, PassSize
 from captum_cluster.functional.attribution.layout import Forward
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
+from captum_cluster.hooks import widest_output
 from captum_cluster.methods import (
     ModelCompiler,
     PassOptions,
     check_baselines,
+    check_grid,
     hastened,
 )
 
@@ -50,10 +52,18 @@ class LayerMaskedCam(LayerCam):
         return ModelCompiler()
 
     def _explain(self, call: Call, passed: MaskOptions, config: Any) -> tuple[CamResult, ...]:
-        scorer = self._scorer(call, passed, config)
-        observed = self._observe(call)
-        check_targets(scorer, observed)
+        observed, scorer = self._seen(call, passed, config)
         return tuple(self.algorithm.run(part, scorer, config) for part in observed.maps[0])
+
+    def _seen(
+        self, call: Call, passed: MaskOptions, config: Any, *, gradients: bool = False
+    ) -> tuple[Observed, MaskedScorer]:
+        """Return the unmasked pass, and what scores masks."""
+        scorer = self._scorer(call, passed, config)
+        with widest_output(self.forward_func) as widest:
+            observed = self._observe(call, gradients=gradients)
+        _check_targets(scorer, observed)
+        return observed, scorer.knowing(widest.bytes)
 
     def _scorer(self, call: Call, passed: MaskOptions, config: Any) -> MaskedScorer:
         """Return what scores the masks of a call."""
@@ -74,7 +84,9 @@ class LayerMaskedCam(LayerCam):
         return hastened(scorer, passed, compiled)
 
 
-def check_targets(scorer: MaskedScorer, observed: Observed) -> None:
-    """Check that the targets fit the outputs, before any masked pass is made."""
+def _check_targets(scorer: MaskedScorer, observed: Observed) -> None:
+    """Check that maps fit the images and targets the outputs, before any masked pass is made."""
+    for maps in observed.maps:
+        check_grid(maps, scorer.size)
     rows = torch.arange(scorer.select.images)
     scorer.select(read_scores(observed.outputs.detach(), scorer.score_function), rows)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from captum_cluster._checks import LayerError, describe, expected
 from captum_cluster.attr._base import LayerCam, Observed
+from captum_cluster.functional.attribution.output_selector import Pick
+from captum_cluster.functional.attribution.outputs import Outputs
 from captum_cluster.functional.attribution.targets import TargetSelector
 from captum_cluster.methods import MapsAndGradients
 
@@ -22,6 +25,7 @@ class SeveralLayers(LayerCam):
         layer: A module, or a list of them.
         device_ids: See there.
         reshape_transform: See there.
+        output_selector: See there.
 
     Raises:
         TypeError: ``layer`` is neither a module nor a list of modules.
@@ -30,18 +34,25 @@ class SeveralLayers(LayerCam):
 
     def __init__(
         self,
-        forward_func: Callable[..., Tensor],
+        forward_func: Callable[..., Any],
         layer: nn.Module | Sequence[nn.Module],
         device_ids: list[int] | None = None,
         *,
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        output_selector: Pick = None,
     ) -> None:
         if not isinstance(layer, (nn.Module, list, tuple)):
             raise TypeError(expected("layer", "a module or a list of modules", describe(layer)))
         if not isinstance(layer, nn.Module) and not layer:
             raise ValueError(expected("layer", "a list of at least one module", "an empty one"))
         # Captum keeps whatever it is given; _layers() reads both forms.
-        super().__init__(forward_func, layer, device_ids, reshape_transform=reshape_transform)
+        super().__init__(
+            forward_func,
+            layer,
+            device_ids,
+            reshape_transform=reshape_transform,
+            output_selector=output_selector,
+        )
 
     def _layers(self) -> Sequence[nn.Module]:
         # A ModuleList or Sequential is a layer of its own, as everywhere in Captum.
@@ -84,6 +95,6 @@ def layers_with_gradients(
     ]
 
 
-def _values(select: TargetSelector, target: int, outputs: Tensor) -> Tensor:
+def _values(select: TargetSelector, target: int, outputs: Outputs) -> Tensor:
     """Return one target's value (N,) of the outputs."""
     return select(outputs, torch.arange(select.images))[:, target]

@@ -23,6 +23,7 @@ class LayerClassActivationMap(LayerClosedFormCam, algorithm=CAM):
         layer: The layer that is pooled.
         device_ids: As in Captum.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: Picks the tensor of the model's output (see ``LayerCam``).
         classifier: The linear classifier; None: the model's ``parent_head``, else the last in it.
 
     Example:
@@ -43,7 +44,7 @@ class LayerClassActivationMap(LayerClosedFormCam, algorithm=CAM):
 
     def _explain(self, call: Call, passed: Any, config: Any) -> tuple[CamResult, ...]:
         observed = self._observe(call)
-        targets = class_indices(call.select, observed.outputs)
+        targets = class_indices(call.select, observed.logits)
         return tuple(
             self.algorithm.run(maps, weight, targets, config)
             for maps, weight in zip(observed.maps[0], self._weights(observed), strict=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from captum_cluster._types import CamResult
 from captum_cluster.attr._base import Call
-from captum_cluster.attr._masked import LayerMaskedCam, MaskOptions, check_targets
+from captum_cluster.attr._masked import LayerMaskedCam, MaskOptions
 from captum_cluster.attr._several import SeveralLayers, layers_with_gradients
 from captum_cluster.methods import COLLECTION_CAM
 
@@ -23,6 +23,7 @@ class LayerCollectionCam(SeveralLayers, LayerMaskedCam, algorithm=COLLECTION_CAM
         layer: One layer, or several in a list, shallow to final: the last one is the final layer.
         device_ids: As in Captum.
         reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: Picks the tensor of the model's output (see ``LayerCam``).
 
     Raises:
         TypeError: ``layer`` is neither a module nor a list of modules.
@@ -48,9 +49,7 @@ class LayerCollectionCam(SeveralLayers, LayerMaskedCam, algorithm=COLLECTION_CAM
     """
 
     def _explain(self, call: Call, passed: MaskOptions, config: Any) -> tuple[CamResult, ...]:
-        scorer = self._scorer(call, passed, config)
-        observed = self._observe(call, gradients=True)
-        check_targets(scorer, observed)
+        observed, scorer = self._seen(call, passed, config, gradients=True)
         layers = layers_with_gradients(observed, call.select)
         return tuple(
             self.algorithm.run(parts, scorer, config) for parts in zip(*layers, strict=True)

@@ -23,6 +23,7 @@ class LayerMinMaxCam(LayerClosedFormCam, algorithm=MINMAX_CAM):
         layer: The layer that is pooled.
         device_ids: As in Captum.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: Picks the tensor of the model's output (see ``LayerCam``).
         classifier: The linear classifier, read through its ``effective_weight`` where it has one
             (``KernelUsageLinear``); None: the model's ``parent_head``, else the last in it.
 

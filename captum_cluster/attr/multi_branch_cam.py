@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from captum_cluster._checks import check_finite
 from captum_cluster._types import CamResult
 from captum_cluster.attr._base import Call
 from captum_cluster.attr._labelled import NoOptions
 from captum_cluster.attr._several import SeveralLayers, layers_with_gradients
-from captum_cluster.methods import MULTI_BRANCH_CAM
+from captum_cluster.methods import MULTI_BRANCH_CAM, check_finite_outputs
 
 
 class LayerMultiBranchCam(SeveralLayers, algorithm=MULTI_BRANCH_CAM):
@@ -26,6 +25,7 @@ class LayerMultiBranchCam(SeveralLayers, algorithm=MULTI_BRANCH_CAM):
         layer: The layers, one of each branch; or one module.
         device_ids: As in Captum.
         reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: Picks the tensor of the model's output (see ``LayerCam``).
 
     Raises:
         TypeError: ``layer`` is neither a module nor a list of modules.
@@ -51,6 +51,6 @@ class LayerMultiBranchCam(SeveralLayers, algorithm=MULTI_BRANCH_CAM):
 
     def _explain(self, call: Call, passed: Any, config: Any) -> tuple[CamResult, ...]:
         observed = self._observe(call, gradients=True)
-        check_finite("the model's outputs", observed.outputs.detach())
+        check_finite_outputs(observed.outputs, call.select)
         layers = layers_with_gradients(observed, call.select)
         return tuple(self.algorithm.run(parts, config) for parts in zip(*layers, strict=True))

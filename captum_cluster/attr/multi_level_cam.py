@@ -43,6 +43,7 @@ class LayerMultiLevelCam(SeveralLayers, algorithm=MULTI_LEVEL_CAM):
             which none is given is explained at its own ``explained_layers``.
         device_ids: As in Captum.
         reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: Picks the tensor of the model's output (see ``LayerCam``).
 
     Raises:
         TypeError: ``layer`` is neither a module nor a list of modules.
@@ -94,7 +95,7 @@ class LayerMultiLevelCam(SeveralLayers, algorithm=MULTI_LEVEL_CAM):
         """Yield what each level's network shows: one after the other, for one graph at a time."""
         for number, level in enumerate(levels, start=1):
             observed = self._observe(call, gradients=True, layers=level.layers, model=level.network)
-            check_level(observed.outputs, level.groups, number)
+            check_level(observed.logits, level.groups, number)
             if tensors_each(observed) <= tensor:
                 what = "to give as many tensors as those of the other networks"
                 raise LayerError(expected(f"the layers of level {number}", what, f"{tensor}"))
@@ -107,13 +108,13 @@ def _labels(
     """Return the labels explained (N,T), and those present (N,L) where they are known."""
     if config.rest == "present" or passed.labels is not None:
         return labels_of(call.select, base, passed, config)
-    check_finite("the model's outputs", base.outputs.detach())
-    return class_indices(call.select, base.outputs), None
+    check_finite("the model's outputs", base.logits.detach())
+    return class_indices(call.select, base.logits), None
 
 
 def _seen(observed: Observed, tensor: int) -> NetworkLayers:
     """Return what the method sees of a network, at one of the tensors of each of its layers."""
-    outputs = observed.outputs
+    outputs = observed.logits
     return NetworkLayers(
         outputs.shape[1] if outputs.ndim > 1 else 1,
         [maps[tensor] for maps in observed.maps],

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_cluster._checks import describe, expected
 from captum_cluster.functional.attribution.views import View, Views, sum_views
-from captum_cluster.methods import check_images
+from captum_cluster.methods import check_pictures
 
 
 class MultiScale(Attribution):  # type: ignore[misc]
@@ -103,8 +103,7 @@ class MultiScale(Attribution):  # type: ignore[misc]
             got = type(self.attribution_method).__name__
             raise TypeError(expected("attribution_method", what, got))
         batch = inputs if isinstance(inputs, tuple) else (inputs,)
-        check_images(batch)
-        size = next(tensor for tensor in batch if tensor.ndim == 4).shape[-2:]
+        size = check_pictures(batch)
         maps = []
         for view in self.views.at(size):
             seen = tuple(_seen(tensor, view) for tensor in batch)

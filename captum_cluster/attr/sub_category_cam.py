@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from captum_cluster._types import CamResult
 from captum_cluster.attr._base import Call, LayerCam
 from captum_cluster.attr._labelled import NoOptions
+from captum_cluster.functional.attribution.output_selector import Pick
 from captum_cluster.functional.attribution.targets import class_indices
 from captum_cluster.methods import (
     SUB_CATEGORY_CAM,
@@ -31,6 +32,7 @@ class LayerSubCategoryCam(LayerCam, algorithm=SUB_CATEGORY_CAM):
         layer: The layer that is pooled.
         device_ids: As in Captum.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: Picks the tensor of the model's output (see ``LayerCam``).
         head: The head of the sub-categories, read through its ``effective_weight`` where it has
             one, else its ``weight``, (L*K,C): row ``l*K + k`` is the sub-category k of label l.
             None: the model's ``sub_category_head``.
@@ -61,22 +63,29 @@ class LayerSubCategoryCam(LayerCam, algorithm=SUB_CATEGORY_CAM):
 
     def __init__(
         self,
-        forward_func: Callable[..., Tensor],
+        forward_func: Callable[..., Any],
         layer: nn.Module,
         device_ids: list[int] | None = None,
         *,
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        output_selector: Pick = None,
         head: nn.Module | None = None,
     ) -> None:
-        super().__init__(forward_func, layer, device_ids, reshape_transform=reshape_transform)
+        super().__init__(
+            forward_func,
+            layer,
+            device_ids,
+            reshape_transform=reshape_transform,
+            output_selector=output_selector,
+        )
         self.head = find_sub_category_head(forward_func, head)
 
     def _explain(self, call: Call, passed: Any, config: Any) -> tuple[CamResult, ...]:
         observed = self._observe(call)
-        targets = class_indices(call.select, observed.outputs)
+        targets = class_indices(call.select, observed.logits)
         return tuple(
             self.algorithm.run(
-                maps, sub_category_weight(self.head, maps, observed.outputs), targets, config
+                maps, sub_category_weight(self.head, maps, observed.logits), targets, config
             )
             for maps in observed.maps[0]
         )

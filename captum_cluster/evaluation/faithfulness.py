@@ -122,4 +122,5 @@ def summarize(measured: Iterable[Faithfulness]) -> Summary:
 def _probabilities(model: nn.Module, images: Tensor) -> Tensor:
     """Return the probabilities (M,L) of images (M,c,H,W)."""
     with torch.no_grad():
-        return read_scores(model(images), "probability")
+        outputs: Tensor = model(images)
+    return read_scores(outputs, "probability")

@@ -6,6 +6,7 @@ import functools
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,15 +20,33 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import TargetError, check_flag, describe, expected
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.grids import over_grid, upsample
 from captum_cluster.functional.attribution.layout import FastLayout, fast_layout
-from captum_cluster.hooks import Capture, check_layer, modes_kept, run_captured, untouched
+from captum_cluster.functional.attribution.output_selector import OutputSelector, Pick
+from captum_cluster.functional.attribution.outputs import (
+    CALLABLES,
+    Outputs,
+    as_tensor,
+    values_in_graph,
+)
+from captum_cluster.hooks import (
+    Capture,
+    Widest,
+    check_layer,
+    modes_kept,
+    run_captured,
+    untouched,
+    widest_output,
+)
 from captum_cluster.methods import (
     Algorithm,
     MapsAndGradients,
+    check_grid,
     check_images,
     check_outputs,
     feature_gradients,
     feature_maps,
+    form_explained,
     with_options,
 )
 
@@ -39,7 +58,14 @@ class ScopedActivations:
 
     The host's own hooks stay on the model as long as the CAM object lives, and copy every
     activation to the CPU in each masked pass.
+
+    Attributes:
+        measures: Whether to look for the largest tensor that the model makes.
+        widest: Its bytes for one image; 0 where that is not known.
     """
+
+    measures = False
+    widest = 0
 
     def __init__(
         self,
@@ -49,22 +75,27 @@ class ScopedActivations:
         *,
         with_gradients: bool = False,
         channels_last: bool = True,
+        output_selector: OutputSelector | None = None,
     ) -> None:
         self.model = model
         self.layers = list(layers)
         self.reshape_transform = reshape_transform
         self.with_gradients = with_gradients
         self.channels_last = channels_last
+        self.output_selector = output_selector or OutputSelector()
         self.forward = self.forward_of(model)
+        self.outputs: Outputs = torch.empty(0)
         self.activations: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self.clear()
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor) -> Outputs:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
         self.forward = self.forward_of(self.model)
         rows = torch.arange(len(inputs))
-        with torch.no_grad(), untouched(self.model):
+        measured = widest_output(self.model) if self.measures else nullcontext(Widest())
+        form = form_explained(self.model, (inputs,), "input_tensor")
+        with torch.no_grad(), untouched(self.model), form, measured as widest:
             # What was made in inference mode takes no part in a graph, its copy does.
             self.outputs, self.captured = run_captured(
                 self.model,
@@ -72,15 +103,22 @@ class ScopedActivations:
                 lambda: self.forward((inputs,), rows, copied=True),
                 gradients=self.with_gradients,
             )
-        self.activations = [
-            feature_maps(self._found(self.captured, number), len(inputs), self.reshape_transform)
-            for number in range(len(self.layers))
-        ]
+            self.activations = [
+                self._feature_maps(number, inputs) for number in range(len(self.layers))
+            ]
+        self.widest = widest.bytes
+        check_grid(self.activations, inputs.shape[2:])
         return self.outputs
+
+    def _feature_maps(self, number: int, inputs: Tensor) -> Tensor:
+        """Return the feature maps of a layer, in float32 or better."""
+        found, transform = self._found(self.captured, number), self.reshape_transform
+        return feature_maps(found, len(inputs), transform, dims=inputs.ndim - 2)
 
     def forward_of(self, model: Callable[[Tensor], Any]) -> FastLayout:
         """Return a model as a function of inputs and of the images they belong to."""
-        return FastLayout(functools.partial(_forward, model), self.channels_last)
+        forward = functools.partial(_forward, model, self.output_selector)
+        return FastLayout(forward, self.channels_last)
 
     def _found(self, captured: Capture, number: int) -> Any:
         """Return what a layer gave, of which the transform, if any, makes maps."""
@@ -89,16 +127,21 @@ class ScopedActivations:
         tensors = captured.activations(number)
         return tensors[0] if len(tensors) == 1 else tensors
 
-    def gradients_of(self, value: Callable[[Tensor], Tensor], layer: int) -> Tensor:
+    @property
+    def logits(self) -> Tensor:
+        """The outputs, for methods that need the labels: they must be a tensor."""
+        return as_tensor(self.outputs)
+
+    def gradients_of(self, value: Callable[[Any], Tensor], layer: int) -> Tensor:
         """Return the gradient of the sum of ``value(outputs)`` at a layer's maps (N,C,h,w)."""
         return self.gradients_of_all(value, [layer])[0]
 
     def gradients_of_all(
-        self, value: Callable[[Tensor], Tensor], layers: Sequence[int]
+        self, value: Callable[[Any], Tensor], layers: Sequence[int]
     ) -> list[Tensor]:
         """Return the gradients at the maps of several layers, from one backward pass."""
         with torch.enable_grad():
-            values = value(self.outputs)
+            values = values_in_graph(value(self.outputs), self.outputs)
         found = self.captured.gradients_of_all(values, layers, retain_graph=True)
         return [
             feature_gradients(
@@ -107,7 +150,7 @@ class ScopedActivations:
             for one, layer in zip(found, layers, strict=True)
         ]
 
-    def with_gradients_of(self, value: Callable[[Tensor], Tensor]) -> list[MapsAndGradients]:
+    def with_gradients_of(self, value: Callable[[Any], Tensor]) -> list[MapsAndGradients]:
         """Return each layer's maps, and their gradients (N,1,C,h,w) as ``gradients_of``."""
         gradients = self.gradients_of_all(value, range(len(self.activations)))
         return [
@@ -130,9 +173,14 @@ class ScopedActivations:
         self.clear()
 
 
-def _forward(model: Callable[[Tensor], Any], inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+def _forward(
+    model: Callable[[Tensor], Any],
+    select: OutputSelector,
+    inputs: tuple[Tensor, ...],
+    rows: Tensor,
+) -> Outputs:
     """Return a model's outputs (P,...) for images (P,c,H,W)."""
-    return check_outputs(model(inputs[0]), len(rows))
+    return check_outputs(select(model(inputs[0])), len(rows))
 
 
 class ScopedCAM(BaseCAM):  # type: ignore[misc]
@@ -148,6 +196,8 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         target_layers: Layers whose feature maps (N,C,h,w) are explained; the maps of several
             are averaged, each scaled to [0,1], as the host does.
         reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
+        output_selector: What is explained of an output that is no tensor: an index, a key, the
+            name of an attribute, or a function of the output. None: the output as it is.
         tta_transforms: The host's, for ``aug_smooth``.
         **options: The method's own, see its config.
 
@@ -178,6 +228,7 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         target_layers: Sequence[nn.Module],
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         *,
+        output_selector: Pick = None,
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
@@ -188,8 +239,13 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
                 model, [], reshape_transform, uses_gradients=False, tta_transforms=tta_transforms
             )
         self.target_layers = layers
+        self.output_selector = OutputSelector(output_selector)
         self.activations_and_grads = ScopedActivations(
-            model, layers, reshape_transform, with_gradients=self.with_gradients
+            model,
+            layers,
+            reshape_transform,
+            with_gradients=self.with_gradients,
+            output_selector=self.output_selector,
         )
         self.results: list[CamResult] = []
 
@@ -203,9 +259,12 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         """Return the saliency maps (N,H,W), float32, each in [0,1].
 
         Args:
-            input_tensor: The images (N,c,H,W).
-            targets: One callable of one image's output for each image; None: the top class.
-            aug_smooth: Average over flips and brightness, as the host does.
+            input_tensor: The images (N,c,H,W); or signals (N,c,L), of which the maps are (N,L); or
+                volumes (N,c,D,H,W), (N,D,H,W).
+            targets: One callable of one image's output for each image (a row; of a list, as
+                detection models give, that image's entry; of a dictionary of tensors that of its
+                rows); None: the top class.
+            aug_smooth: Average over flips and brightness, as the host does; of images alone.
             eigen_smooth: Keep the first principal component of the weighted maps, as the host
                 does; not for RISE and Collection-CAM, whose maps are no sums of weighted feature
                 maps.
@@ -215,6 +274,9 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
             ValueError: Images or scores that are not finite, or an empty batch.
             LayerError: A layer gives no feature maps, or is not called.
         """
+        if check_flag("aug_smooth", aug_smooth) and input_tensor.ndim != 4:
+            what = "False for what is no batch of images (N,c,H,W)"
+            raise ValueError(expected("aug_smooth", what, "True"))
         result: Array = super().__call__(input_tensor, targets, aug_smooth, eigen_smooth)
         return result
 
@@ -247,7 +309,6 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         self, input_tensor: Tensor, targets: Sequence[OutputTarget], eigen_smooth: bool
     ) -> list[Array]:
         """Return each layer's saliency maps (N,1,H,W) in [0,1], from the maps of the last pass."""
-        size = self.get_target_width_height(input_tensor)
         modes = torch.inference_mode(False), torch.no_grad()
         with modes[0], modes[1], untouched(self.model):
             self.results = self._explain(input_tensor, check_targets(targets, len(input_tensor)))
@@ -256,7 +317,16 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
             _image(result, part, eigen_smooth)
             for result, part in zip(self.results, maps, strict=False)
         ]
-        return [scale_cam_image(np.maximum(cam, 0), size)[:, None, :] for cam in cams]
+        return [self._enlarged(np.maximum(cam, 0), input_tensor)[:, None] for cam in cams]
+
+    def _enlarged(self, cams: Array, images: Tensor) -> Array:
+        """Return maps (N,*grid) of at least 0 scaled to [0,1], at the size of the images."""
+        if images.ndim > 3:
+            size = self.get_target_width_height(images)
+            return scale_cam_image(cams, size)  # type: ignore[no-any-return]
+        # The host knows no signals.
+        scaled = torch.from_numpy(scale_cam_image(cams))
+        return upsample(scaled, images.shape[2:]).numpy()
 
     @abstractmethod
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
@@ -301,8 +371,9 @@ def _check_layers(model: Any, target_layers: Any) -> list[nn.Module]:
     return list(target_layers)
 
 
-def top_classes(outputs: Tensor) -> list[OutputTarget]:
+def top_classes(outputs: Outputs) -> list[OutputTarget]:
     """Return the top class of each image as a target."""
+    outputs = as_tensor(outputs, otherwise=CALLABLES)
     if outputs.ndim != 2:
         what = f"given, since the model's output is of shape {tuple(outputs.shape)}"
         raise TargetError(expected("targets", what, "None"))
@@ -314,7 +385,7 @@ def _image(result: CamResult, maps: Tensor, eigen_smooth: bool) -> npt.NDArray[A
     if not eigen_smooth or result.weights is None:
         cam: npt.NDArray[Any] = result.maps[:, 0].cpu().numpy()
         return cam
-    weighted = result.weights[:, 0, :, None, None].to(maps) * maps
+    weighted = over_grid(result.weights[:, 0].to(maps), maps.ndim - 2) * maps
     projection: npt.NDArray[Any] = get_2d_projection(weighted.cpu().numpy())
     return projection
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import TargetError, expected, is_integer
 from captum_cluster._types import OutputTarget
+from captum_cluster.functional.attribution.output_selector import Pick
 from captum_cluster.functional.attribution.targets import class_indices, select_each
 from captum_cluster.grad_cam._base import ScopedCAM
 from captum_cluster.grad_cam.targets import MinMaxTarget
@@ -33,6 +34,7 @@ class ClosedFormCAM(ScopedCAM):
         classifier: The ``nn.Linear`` or 1x1 ``nn.Conv2d`` that gives the logits; where it has an
             ``effective_weight``, that is read. None: the model's ``parent_head``, else the last
             in it.
+        output_selector: See there.
         tta_transforms: See there.
         **options: The method's own, see its config.
 
@@ -48,20 +50,24 @@ class ClosedFormCAM(ScopedCAM):
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         *,
         classifier: nn.Module | None = None,
+        output_selector: Pick = None,
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(
-            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **options
+            model,
+            target_layers,
+            reshape_transform,
+            output_selector=output_selector,
+            tta_transforms=tta_transforms,
+            **options,
         )
         self.classifier = find_classifier(model, classifier)
 
     def _weights(self) -> list[Tensor]:
         """Return the classifier's weights (L,C), checked against each layer."""
         seen = self.activations_and_grads
-        return [
-            closed_form_weight(self.classifier, maps, seen.outputs) for maps in seen.activations
-        ]
+        return [closed_form_weight(self.classifier, maps, seen.logits) for maps in seen.activations]
 
 
 def categories_of(targets: list[OutputTarget], outputs: Tensor) -> Tensor:

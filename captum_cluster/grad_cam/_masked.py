@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from captum_cluster._checks import check_flag, check_integer
 from captum_cluster._types import CamResult, OutputTarget
 from captum_cluster.functional.attribution.layout import Forward
+from captum_cluster.functional.attribution.output_selector import Pick
 from captum_cluster.functional.attribution.scoring import MaskedScorer, read_scores
 from captum_cluster.functional.attribution.targets import select_each
 from captum_cluster.grad_cam._base import ScopedCAM
@@ -36,6 +37,7 @@ class MaskedCAM(ScopedCAM):
         batch_size: Masked images in one forward pass. None: as many as are fastest. It
             does not change the map. The attribute of that name may be set later, as in the host.
         show_progress: Show a bar over the masked passes.
+        output_selector: See there.
         tta_transforms: See there.
         **options: Those of ``PassOptions``, by which the passes become faster and the map
             changes; and the method's own, see its config.
@@ -55,13 +57,20 @@ class MaskedCAM(ScopedCAM):
         baselines: Any = None,
         batch_size: int | None = None,
         show_progress: bool = False,
+        output_selector: Pick = None,
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
         self.pass_options, own = split_options(PassOptions, options)
         super().__init__(
-            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **own
+            model,
+            target_layers,
+            reshape_transform,
+            output_selector=output_selector,
+            tta_transforms=tta_transforms,
+            **own,
         )
+        self.activations_and_grads.measures = True
         self.baselines = baselines
         self.batch_size = batch_size
         self.show_progress = check_flag("show_progress", show_progress)
@@ -90,6 +99,7 @@ class MaskedCAM(ScopedCAM):
         outputs = self.activations_and_grads.outputs.detach()
         # Before the masked passes are made: do the targets fit what the model gives?
         scorer.select(read_scores(outputs, scorer.score_function), torch.arange(len(outputs)))
+        scorer = scorer.knowing(self.activations_and_grads.widest)
         return hastened(scorer, self.pass_options, self._compiled)
 
     def _compiled(self, options: bool | Mapping[str, Any]) -> Forward:

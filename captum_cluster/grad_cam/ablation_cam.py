@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_flag, check_integer, is_integer
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.output_selector import Pick
+from captum_cluster.functional.attribution.outputs import Outputs
 from captum_cluster.functional.attribution.targets import TargetSelector, select_each
 from captum_cluster.grad_cam._base import ScopedActivations, ScopedCAM
 from captum_cluster.hooks import Record, record
-from captum_cluster.methods import ABLATION_CAM, Ablator, WholePass, check_outputs
+from captum_cluster.methods import ABLATION_CAM, Ablator, WholePass
 
 
 class AblationCAM(ScopedCAM, algorithm=ABLATION_CAM):
@@ -35,6 +37,7 @@ class AblationCAM(ScopedCAM, algorithm=ABLATION_CAM):
             memory budget. It does not change the map. The attribute of that name may be set
             later, as in the host.
         show_progress: Show a bar over the maps.
+        output_selector: See there.
         tta_transforms: See there.
         **options: The method's own, see its config.
 
@@ -59,15 +62,25 @@ class AblationCAM(ScopedCAM, algorithm=ABLATION_CAM):
         *,
         batch_size: int | None = None,
         show_progress: bool = False,
+        output_selector: Pick = None,
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(
-            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **options
+            model,
+            target_layers,
+            reshape_transform,
+            output_selector=output_selector,
+            tta_transforms=tta_transforms,
+            **options,
         )
         # The weights are small differences of scores: rounded as the host's they agree with it.
         self.activations_and_grads: _RecordedActivations = _RecordedActivations(
-            model, self.target_layers, reshape_transform, channels_last=False
+            model,
+            self.target_layers,
+            reshape_transform,
+            channels_last=False,
+            output_selector=self.output_selector,
         )
         self.activations_and_grads.steps = self.config.replays
         self.batch_size = batch_size
@@ -81,7 +94,7 @@ class AblationCAM(ScopedCAM, algorithm=ABLATION_CAM):
         results = []
         for recorded, maps in zip(kept.records, kept.activations, strict=True):
             seen = WholePass(
-                lambda inputs, rows: check_outputs(self.model(inputs[0]), len(rows)),
+                kept.forward_of(self.model).forward,
                 (images,),
                 kept.outputs.detach(),
                 recorded,
@@ -103,7 +116,7 @@ class _RecordedActivations(ScopedActivations):
 
     steps = True
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor) -> Outputs:
         """Run the model once, and keep the layers' feature maps (N,C,h,w)."""
         with ExitStack() as stack:
             records = [

@@ -29,7 +29,7 @@ class CAM(ClosedFormCAM, algorithm=_CAM):
 
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
         seen = self.activations_and_grads
-        categories = categories_of(targets, seen.outputs)
+        categories = categories_of(targets, seen.logits)
         return [
             self.algorithm.run(maps, weight, categories, self.config)
             for maps, weight in zip(seen.activations, self._weights(), strict=True)

@@ -35,7 +35,7 @@ class MinMaxCAM(ClosedFormCAM, algorithm=MINMAX_CAM):
 
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
         seen = self.activations_and_grads
-        explained, present = labels_of(targets, seen.outputs, self.config)
+        explained, present = labels_of(targets, seen.logits, self.config)
         return [
             self.algorithm.run(maps, weight, explained, present, self.config)
             for maps, weight in zip(seen.activations, self._weights(), strict=True)

@@ -40,7 +40,7 @@ class MinMaxGradCAM(ScopedCAM, algorithm=MINMAX_GRAD_CAM):
 
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
         seen = self.activations_and_grads
-        explained, present = labels_of(targets, seen.outputs, self.config)
+        explained, present = labels_of(targets, seen.logits, self.config)
         return [
             self.algorithm.run(
                 maps, functools.partial(_gradients, seen, layer), explained, present, self.config

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from captum_cluster._checks import check_finite
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.outputs import Outputs
 from captum_cluster.functional.attribution.targets import TargetSelector, select_each
 from captum_cluster.grad_cam._base import ScopedCAM
-from captum_cluster.methods import MULTI_BRANCH_CAM
+from captum_cluster.methods import MULTI_BRANCH_CAM, check_finite_outputs
 
 
 class MultiBranchCAM(ScopedCAM, algorithm=MULTI_BRANCH_CAM):
@@ -42,11 +42,12 @@ class MultiBranchCAM(ScopedCAM, algorithm=MULTI_BRANCH_CAM):
 
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
         seen = self.activations_and_grads
-        check_finite("the model's outputs", seen.outputs.detach())
-        values = functools.partial(_values, select_each(targets, images=len(images)))
+        select = select_each(targets, images=len(images))
+        check_finite_outputs(seen.outputs, select)
+        values = functools.partial(_values, select)
         return [self.algorithm.run(seen.with_gradients_of(values), self.config)]
 
 
-def _values(select: TargetSelector, outputs: Tensor) -> Tensor:
+def _values(select: TargetSelector, outputs: Outputs) -> Tensor:
     """Return the targets' values (N,1) of the outputs."""
     return select(outputs, torch.arange(len(outputs)))

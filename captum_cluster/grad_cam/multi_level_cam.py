@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_finite
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.output_selector import Pick
 from captum_cluster.grad_cam._base import ScopedActivations, ScopedCAM
 from captum_cluster.grad_cam._labelled import categories_of, labels_of
 from captum_cluster.methods import (
@@ -36,6 +37,7 @@ class MultiLevelCAM(ScopedCAM, algorithm=MULTI_LEVEL_CAM):
         target_layers: Layers of all networks, in any order. A network of which none is given is
             explained at its own ``explained_layers``.
         reshape_transform: See there.
+        output_selector: See there.
         tta_transforms: See there.
         **options: The method's own, see its config.
 
@@ -69,20 +71,32 @@ class MultiLevelCAM(ScopedCAM, algorithm=MULTI_LEVEL_CAM):
         target_layers: Sequence[nn.Module],
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         *,
+        output_selector: Pick = None,
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(
-            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **options
+            model,
+            target_layers,
+            reshape_transform,
+            output_selector=output_selector,
+            tta_transforms=tta_transforms,
+            **options,
         )
         self.networks = split_networks(model, self.target_layers)
         self.activations_and_grads = self._activations(model, self.networks.base)
 
     def _activations(self, network: nn.Module, layers: Sequence[nn.Module]) -> ScopedActivations:
-        return ScopedActivations(network, layers, self.reshape_transform, with_gradients=True)
+        return ScopedActivations(
+            network,
+            layers,
+            self.reshape_transform,
+            with_gradients=True,
+            output_selector=self.output_selector,
+        )
 
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
-        outputs, groups = self.activations_and_grads.outputs, self.networks.groups
+        outputs, groups = self.activations_and_grads.logits, self.networks.groups
         check_finite("the model's outputs", outputs.detach())
         if self.config.rest == "present":
             explained, present = labels_of(targets, outputs, self.config)
@@ -98,7 +112,7 @@ class MultiLevelCAM(ScopedCAM, algorithm=MULTI_LEVEL_CAM):
         for number, level in enumerate(self.networks.levels, start=1):
             seen = self._activations(level.network, level.layers)
             seen(images)
-            check_level(seen.outputs, level.groups, number)
+            check_level(seen.logits, level.groups, number)
             yield _seen(seen)
 
 
@@ -107,7 +121,7 @@ def _seen(seen: ScopedActivations) -> NetworkLayers:
     gradients = [
         functools.partial(_gradients, seen, layer) for layer in range(len(seen.activations))
     ]
-    count = seen.outputs.shape[1] if seen.outputs.ndim > 1 else 1
+    count = seen.logits.shape[1] if seen.logits.ndim > 1 else 1
     return NetworkLayers(count, seen.activations, gradients)
 
 

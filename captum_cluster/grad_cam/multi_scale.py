@@ -13,7 +13,7 @@ from captum_cluster._types import OutputTarget
 from captum_cluster.functional.attribution.views import Views, sum_views
 from captum_cluster.grad_cam._base import Array, ScopedCAM, check_targets, top_classes
 from captum_cluster.hooks import untouched
-from captum_cluster.methods import check_images, check_outputs
+from captum_cluster.methods import check_outputs, check_pictures
 
 
 class MultiScaleCAM:
@@ -77,7 +77,7 @@ class MultiScaleCAM:
             Exception: As the CAM raises, for instance of a size that the model does not take.
         """
         smooth = check_flag("aug_smooth", aug_smooth) | check_flag("eigen_smooth", eigen_smooth)
-        count, size = check_images((input_tensor,), "input_tensor"), input_tensor.shape[-2:]
+        size, count = check_pictures((input_tensor,), "input_tensor"), len(input_tensor)
         wanted = self._top(input_tensor) if targets is None else check_targets(targets, count)
         maps = []
         for view in self.views.at(size):
@@ -90,6 +90,8 @@ class MultiScaleCAM:
         """Return the top class of each image as a target."""
         with torch.no_grad(), untouched(self.cam.model):
             outputs = self.cam.model(images.to(self.cam.device))
+        if isinstance(self.cam, ScopedCAM):
+            outputs = self.cam.output_selector(outputs)
         return top_classes(check_outputs(outputs, len(images)))
 
     def _raw(self, shown: Array, smooth: bool) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_cluster._types import CamResult, OutputTarget
+from captum_cluster.functional.attribution.output_selector import Pick
 from captum_cluster.grad_cam._base import ScopedCAM
 from captum_cluster.grad_cam._labelled import categories_of
 from captum_cluster.methods import (
@@ -32,6 +33,7 @@ class SubCategoryCAM(ScopedCAM, algorithm=SUB_CATEGORY_CAM):
         head: The head of the sub-categories, read through its ``effective_weight`` where it has
             one, else its ``weight``, (L*K,C): row ``l*K + k`` is the sub-category k of label l.
             None: the model's ``sub_category_head``.
+        output_selector: See there.
         tta_transforms: See there.
         **options: There are none.
 
@@ -61,20 +63,26 @@ class SubCategoryCAM(ScopedCAM, algorithm=SUB_CATEGORY_CAM):
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         *,
         head: nn.Module | None = None,
+        output_selector: Pick = None,
         tta_transforms: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(
-            model, target_layers, reshape_transform, tta_transforms=tta_transforms, **options
+            model,
+            target_layers,
+            reshape_transform,
+            output_selector=output_selector,
+            tta_transforms=tta_transforms,
+            **options,
         )
         self.head = find_sub_category_head(model, head)
 
     def _explain(self, images: Tensor, targets: list[OutputTarget]) -> list[CamResult]:
         seen = self.activations_and_grads
-        categories = categories_of(targets, seen.outputs)
+        categories = categories_of(targets, seen.logits)
         return [
             self.algorithm.run(
-                maps, sub_category_weight(self.head, maps, seen.outputs), categories, self.config
+                maps, sub_category_weight(self.head, maps, seen.logits), categories, self.config
             )
             for maps in seen.activations
         ]

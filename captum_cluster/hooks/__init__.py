@@ -15,9 +15,11 @@ from captum_cluster.hooks.keeping import (
 )
 from captum_cluster.hooks.observing import (
     ForwardCount,
+    Widest,
     count_forwards,
     inputs_of,
     trace_shapes,
+    widest_output,
 )
 from captum_cluster.hooks.recording import Record, Step, record
 from captum_cluster.hooks.replaying import ReplayError, given, replayed
@@ -28,6 +30,7 @@ __all__ = [
     "Record",
     "ReplayError",
     "Step",
+    "Widest",
     "capture",
     "check_layer",
     "count_forwards",
@@ -42,4 +45,5 @@ __all__ = [
     "structure_kept",
     "trace_shapes",
     "untouched",
+    "widest_output",
 ]

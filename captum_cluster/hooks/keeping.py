@@ -151,6 +151,17 @@ def owner_of(model: object) -> nn.Module | None:
     return owner if isinstance(owner, nn.Module) else None
 
 
+def is_plain(model: nn.Module) -> bool:
+    """Return whether each module runs its ``forward`` as Python, here and in this thread."""
+    other = (torch.jit.ScriptModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return not any(
+        isinstance(module, other)
+        or hasattr(module, "_orig_mod")  # torch.compile(module)
+        or getattr(module, "_compiled_call_impl", None) is not None  # module.compile()
+        for module in modules_of(model)
+    )
+
+
 def _cuda_devices(model: nn.Module | None) -> list[int]:
     """Return the numbers of the GPUs that the parameters are on."""
     if model is None or not torch.cuda.is_available():

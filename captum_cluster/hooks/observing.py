@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from captum_cluster.hooks.keeping import untouched
+from captum_cluster.hooks.keeping import is_plain, modules_of, owner_of, untouched
 
 
 @dataclass
@@ -46,6 +48,58 @@ def count_forwards(model: nn.Module) -> Iterator[ForwardCount]:
         yield count
     finally:
         handle.remove()
+
+
+@dataclass
+class Widest:
+    """The largest tensor that a module has given, in bytes for one image; 0 where none is known."""
+
+    bytes: int = 0
+
+
+@contextmanager
+def widest_output(model: object) -> Iterator[Widest]:
+    """Note the largest tensor that the parts of a model give inside the context.
+
+    Nothing is noted of models behind a function, compiled, scripted and data-parallel ones.
+
+    Args:
+        model: A module, a bound method of one, or another callable.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten())
+        >>> with widest_output(net) as widest:
+        ...     _ = net(torch.zeros(3, 1, 4, 4))
+        >>> widest.bytes
+        128
+    """
+    widest, owner, thread = Widest(), owner_of(model), threading.get_ident()
+
+    def note(_: nn.Module, __: Any, output: Any) -> None:
+        if threading.get_ident() == thread:
+            widest.bytes = max(widest.bytes, bytes_per_row(output))
+
+    known = owner is not None and is_plain(owner)
+    with ExitStack() as stack:
+        for module in modules_of(owner) if owner is not None and known else []:
+            if not module._modules:
+                stack.callback(module.register_forward_hook(note).remove)
+        yield widest
+
+
+def bytes_per_row(output: Any) -> int:
+    """Return the bytes of the first row of the largest tensor in what a module gives.
+
+    Example:
+        >>> bytes_per_row((torch.zeros(2, 3), torch.zeros(2, 5, dtype=torch.float64)))
+        40
+    """
+    sizes = [
+        leaf[0].numel() * leaf.element_size()
+        for leaf in tree_leaves(output)
+        if isinstance(leaf, Tensor) and leaf.ndim and len(leaf)
+    ]
+    return max(sizes, default=0)
 
 
 @contextmanager

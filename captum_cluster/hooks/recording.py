@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
-from captum_cluster.hooks.keeping import modules_of, owner_of
+from captum_cluster.hooks.keeping import is_plain, modules_of, owner_of
+from captum_cluster.hooks.observing import bytes_per_row
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def record(
         steps: Record what comes before the layer too.
 
     Example:
+        >>> import torch
         >>> net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten())
         >>> with torch.no_grad(), record(net, net[1]) as recorded:
         ...     _ = net(torch.zeros(1, 1, 4, 4))
@@ -77,24 +78,13 @@ def record(
         (['Conv2d'], torch.Size([1, 2, 4, 4]))
     """
     owner = owner_of(model)
-    known = steps and owner is not None and _is_plain(owner)
+    known = steps and owner is not None and is_plain(owner)
     recorded = Record(layer, of_input, replayable=known)
     with ExitStack() as stack:
         watcher = _Watcher(recorded, owner if known else None)
         for handle in watcher.handles():
             stack.callback(handle.remove)
         yield recorded
-
-
-def _is_plain(model: nn.Module) -> bool:
-    """Return whether each module runs its ``forward`` as Python, here and in this thread."""
-    other = (torch.jit.ScriptModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
-    return not any(
-        isinstance(module, other)
-        or hasattr(module, "_orig_mod")  # torch.compile(module)
-        or getattr(module, "_compiled_call_impl", None) is not None  # module.compile()
-        for module in modules_of(model)
-    )
 
 
 class _Watcher:
@@ -159,12 +149,7 @@ class _Watcher:
             self._note(output)
 
     def _note(self, output: Any) -> None:
-        sizes = [
-            leaf[0].numel() * leaf.element_size()
-            for leaf in tree_leaves(output)
-            if isinstance(leaf, Tensor) and leaf.ndim and len(leaf)
-        ]
-        self.recorded.widest = max([self.recorded.widest, *sizes])
+        self.recorded.widest = max(self.recorded.widest, bytes_per_row(output))
 
 
 def _holders(owner: nn.Module, layer: nn.Module) -> set[nn.Module]:

@@ -16,11 +16,15 @@ from captum_cluster.methods.algorithm import (
 )
 from captum_cluster.methods.batch import (
     check_baselines,
+    check_finite_outputs,
+    check_grid,
     check_images,
     check_labels,
     check_outputs,
+    check_pictures,
     feature_gradients,
     feature_maps,
+    form_explained,
 )
 from captum_cluster.methods.cam import CAM, CamConfig, cam
 from captum_cluster.methods.classifier import (
@@ -130,11 +134,14 @@ __all__ = [
     "ablation_cam",
     "cam",
     "check_baselines",
+    "check_finite_outputs",
+    "check_grid",
     "check_groups_of",
     "check_images",
     "check_labels",
     "check_level",
     "check_outputs",
+    "check_pictures",
     "closed_form_weight",
     "cluster_cam",
     "collection_cam",
@@ -145,6 +152,7 @@ __all__ = [
     "find_layers",
     "find_reshape_transform",
     "find_sub_category_head",
+    "form_explained",
     "hastened",
     "minmax_cam",
     "minmax_grad_cam",

@@ -12,17 +12,18 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from captum_cluster._checks import LayerError, describe, expected
+from captum_cluster.functional.attribution.grids import over_grid
 
 _FORM = "to rearrange one tensor of the layer's output and change no value of it"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the maps (rows,C,h,w) lie in what a layer gives.
+    """Where the maps (rows,C,*grid) lie in what a layer gives.
 
     Attributes:
         leaf: Number of the tensor, among all in what the layer gives.
-        flat: LongTensor (rows,C,h,w), the place of each value in the flattened tensor; None
+        flat: LongTensor (rows,C,*grid), the place of each value in the flattened tensor; None
             where the tensor is the maps.
     """
 
@@ -42,7 +43,8 @@ class Places:
         if self.flat is None:
             return rows, channels
         own = self.flat[image, channels] - image * tensor[0].numel()
-        return rows[:, None, None], *torch.unravel_index(own, tensor.shape[1:])
+        lines = over_grid(rows, own.ndim - 1)
+        return lines, *torch.unravel_index(own, tensor.shape[1:])
 
     def follow_rows(self, tensor: Tensor) -> bool:
         """Return whether the maps of image i lie in row i of the tensor, for each of them."""
@@ -50,7 +52,7 @@ class Places:
             return True
         if not tensor.ndim or len(tensor) != len(self.flat):
             return False
-        rows = torch.arange(len(tensor), device=self.flat.device)[:, None, None, None]
+        rows = over_grid(torch.arange(len(tensor), device=self.flat.device), self.flat.ndim - 1)
         return bool((self.flat // tensor[0].numel() == rows).all())
 
 
@@ -81,7 +83,7 @@ def find_places(value: Any, part: int, transform: Callable[[Any], Any] | None) -
         _numbered(leaf, int(end) - _size(leaf)) for leaf, end in zip(leaves, ends, strict=True)
     ]
     moved = transform(tree_unflatten(numbered, form))
-    if not isinstance(moved, Tensor) or moved.ndim != 4:
+    if not isinstance(moved, Tensor) or moved.ndim not in (3, 4, 5):
         raise LayerError(expected("reshape_transform", _FORM, describe(moved)))
     flat = moved.round().long()
     low, high = int(flat.min()), int(flat.max())
@@ -93,7 +95,7 @@ def find_places(value: Any, part: int, transform: Callable[[Any], Any] | None) -
 
 
 def check_places(places: Places, value: Any, maps: Tensor) -> None:
-    """Check that the maps (N,C,h,w) are what lies in their places.
+    """Check that the maps (N,C,*grid) are what lies in their places.
 
     Raises:
         LayerError: They are something else.

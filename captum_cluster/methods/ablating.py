@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from captum_cluster.functional.attribution.ablation import (
     closed_form_scores,
     fill_values,
 )
+from captum_cluster.functional.attribution.outputs import Outputs, as_tensor
 from captum_cluster.functional.attribution.scoring import read_scores
 from captum_cluster.functional.attribution.targets import TargetSelector, class_indices
 from captum_cluster.methods.ablated_rows import Places, check_places, find_places
@@ -122,24 +123,25 @@ class Ablator:
         read = functools.partial(_read, self.select, "logit")
         found = self._by_passes(maps, fills, probed, read, whole, full=False).scores
         scale = torch.maximum(whole.abs(), scores.abs().amax(dim=1))[:, None]
-        near = (found - scores).abs() <= rounding(self.seen.outputs) * scale
+        near = (found - scores).abs() <= rounding(as_tensor(self.seen.outputs)) * scale
         return bool(near[probed].all())
 
     def _linear_head(self, maps: Tensor, score_function: ScoreFunction) -> tuple[Tensor, Tensor]:
         """Return the weights (L,C) behind pooled maps, and the targets (N,T) as labels."""
         if score_function != "logit":
             raise LayerError(expected("score_function", "'logit'", repr(score_function)))
-        labels = class_indices(self.select, self.seen.outputs)
-        tolerance = rounding(self.seen.outputs)
+        outputs = as_tensor(self.seen.outputs)
+        labels = class_indices(self.select, outputs)
         classifier = find_classifier(self.model)
-        return closed_form_weight(classifier, maps, self.seen.outputs, tolerance=tolerance), labels
+        weight = closed_form_weight(classifier, maps, outputs, tolerance=rounding(outputs))
+        return weight, labels
 
     def _by_passes(
         self,
         maps: Tensor,
         fills: Tensor,
         changed: Tensor,
-        read: Callable[[int, Tensor], Tensor],
+        read: Callable[[int, Any], Tensor],
         whole: Tensor,
         *,
         full: bool,
@@ -169,7 +171,7 @@ class Ablator:
 
 
 def _read(
-    select: TargetSelector, score_function: ScoreFunction, image: int, outputs: Tensor
+    select: TargetSelector, score_function: ScoreFunction, image: int, outputs: Outputs
 ) -> Tensor:
     """Return the scores (P,T) of outputs (P,...) of one image."""
     rows = torch.full((len(outputs),), image)

@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from captum_cluster.functional.attribution.ablation import rows_per_tail
+from captum_cluster.functional.attribution.grids import images_of
+from captum_cluster.functional.attribution.layout import Forward
+from captum_cluster.functional.attribution.outputs import Outputs, tensors_of
 from captum_cluster.functional.attribution.scoring import rows_per_pass
 from captum_cluster.hooks import Record, given, replayed
 from captum_cluster.methods.ablated_rows import Copies, Places, find_places
@@ -36,9 +39,9 @@ class WholePass:
         rows: Ablated images in one pass; None: as many as fit a memory budget.
     """
 
-    forward: Callable[[tuple[Tensor, ...], Tensor], Tensor]
+    forward: Forward
     inputs: tuple[Tensor, ...]
-    outputs: Tensor
+    outputs: Outputs
     recorded: Record
     transform: Callable[[Any], Any] | None = None
     part: int = 0
@@ -53,7 +56,7 @@ class Way(Protocol):
     def usable(self) -> bool:
         """Return whether it gives the model's output for the image as it is."""
 
-    def run(self, channels: Tensor, fill: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+    def run(self, channels: Tensor, fill: Tensor, read: Callable[[Any], Tensor]) -> Tensor:
         """Return what ``read`` reads of the outputs without each of the maps ``channels``."""
 
 
@@ -137,7 +140,7 @@ class _Tail:
         self.keeps_rows = _equal(copies.rows, self.leaf.expand_as(copies.rows))
         return _same(outputs, self.seen.outputs[self.image])
 
-    def run(self, channels: Tensor, fill: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+    def run(self, channels: Tensor, fill: Tensor, read: Callable[[Any], Tensor]) -> Tensor:
         """Return what ``read`` reads of the outputs without each of the maps ``channels``."""
         if self.copies is None or not self.keeps_rows:
             self.copies = Copies(self.leaf, len(channels))
@@ -146,7 +149,7 @@ class _Tail:
             # The outputs may be the rows themselves.
             return read(self._forward(rows)).clone()
 
-    def _forward(self, rows: Tensor) -> Tensor:
+    def _forward(self, rows: Tensor) -> Outputs:
         """Return the outputs (P,...) of the layer's maps in P rows."""
         count = len(rows)
         *outputs, inputs = [kept.give(count) for kept in self.before]
@@ -162,14 +165,13 @@ class _Full:
     def __init__(self, seen: WholePass, image: int, places: Places) -> None:
         self.seen = seen
         self.image = image
-        images = [tensor for tensor in seen.inputs if tensor.ndim == 4]
-        self.rows = seen.rows or min(rows_per_pass(tensor) for tensor in images)
+        self.rows = seen.rows or min(rows_per_pass(tensor) for tensor in images_of(seen.inputs))
 
     def usable(self) -> bool:
         """Return True: this is the model itself."""
         return True
 
-    def run(self, channels: Tensor, fill: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+    def run(self, channels: Tensor, fill: Tensor, read: Callable[[Any], Tensor]) -> Tensor:
         """Return what ``read`` reads of the outputs without each of the maps ``channels``."""
         seen = self.seen
         rows = torch.full((len(channels),), self.image)
@@ -208,10 +210,25 @@ def _equal(found: Tensor, expected: Tensor) -> bool:
     return bool(((found == expected) | ((found != found) & (expected != expected))).all())
 
 
-def _same(outputs: Tensor, whole: Tensor) -> bool:
+def _same(outputs: Outputs, whole: Any) -> bool:
     """Return whether each row of outputs is that of the whole image, but for rounding."""
+    if isinstance(outputs, Tensor):
+        return isinstance(whole, Tensor) and _same_rows(outputs, whole)
+    wholes = tensors_of(whole)
+    rows = [tensors_of(output) for output in outputs]
+    return all(
+        len(row) == len(wholes)
+        and all(_same_rows(one[None], other) for one, other in zip(row, wholes, strict=True))
+        for row in rows
+    )
+
+
+def _same_rows(outputs: Tensor, whole: Tensor) -> bool:
+    """Return whether each row of a tensor is another, but for rounding."""
     if outputs.shape[1:] != whole.shape:
         return False
+    if not whole.numel() or not whole.is_floating_point():
+        return bool((outputs == whole).all())
     on_gpu = whole.is_cuda and whole.dtype == torch.float32
     tolerance = _ROUNDING_GPU if on_gpu else rounding(whole)
     scale = float(whole.abs().max())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captum_cluster._checks import (
     LayerError,
@@ -16,10 +17,17 @@ from captum_cluster._checks import (
     expected,
     warn,
 )
+from captum_cluster.functional.attribution.grids import FORMS, grid_dimensions, images_of
 from captum_cluster.functional.attribution.labels import present_labels, warn_of_probabilities
+from captum_cluster.functional.attribution.outputs import Outputs, no_tensor, split_images
 from captum_cluster.functional.attribution.targets import TargetSelector, class_indices
+from captum_cluster.hooks import owner_of
 
 Transform = Callable[[Tensor], Tensor]
+
+_GRIDS = {1: "(N,C,l)", 2: "(N,C,h,w)", 3: "(N,C,d,h,w)"}
+_BATCHES = {1: "(N,c,L)", 2: "(N,c,H,W)", 3: "(N,c,D,H,W)"}
+_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 def check_images(inputs: Sequence[Any], name: str = "inputs") -> int:
@@ -32,15 +40,15 @@ def check_images(inputs: Sequence[Any], name: str = "inputs") -> int:
     Raises:
         TypeError: An input is no tensor, or images are not floating-point.
         ValueError: The batch is empty, the inputs differ in N, none of them is a batch of images
-            (N,c,H,W), or one holds NaN or infinity.
+            (N,c,H,W), signals or volumes, or one holds NaN or infinity.
     """
     for tensor in inputs:
         if not isinstance(tensor, Tensor):
             raise TypeError(expected(name, "tensors", describe(tensor)))
-    images = [tensor for tensor in inputs if tensor.ndim == 4]
+    images = images_of(inputs)
     got = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
     if not images:
-        raise ValueError(expected(name, "a batch of images of shape (N,c,H,W)", f"shape {got}"))
+        raise ValueError(expected(name, f"a batch of {FORMS}", f"shape {got}"))
     for tensor in images:
         if not tensor.is_floating_point():
             what = "images of a floating-point dtype, as a mask scales them"
@@ -89,16 +97,101 @@ def _check_baseline(baseline: Any, tensor: Tensor) -> None:
             raise ValueError(expected("baselines", what, describe(baseline))) from error
 
 
-def check_outputs(outputs: Any, images: int) -> Tensor:
-    """Return a model's outputs if they are a tensor with one row for each image.
+def check_pictures(inputs: Sequence[Any], name: str = "inputs") -> tuple[int, int]:
+    """Check a batch as ``check_images`` does, and return the images' height and width.
+
+    Raises:
+        ValueError: As there; or it is one of signals or volumes.
+    """
+    check_images(inputs, name)
+    if grid_dimensions(inputs) != 2:
+        got = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
+        raise ValueError(expected(name, "a batch of images (N,c,H,W)", f"shape {got}"))
+    height, width = images_of(inputs)[0].shape[2:]
+    return height, width
+
+
+@contextmanager
+def form_explained(model: object, inputs: Sequence[Tensor], name: str = "inputs") -> Iterator[None]:
+    """Say, if a pass fails, where the inputs have not the form that the model's layers take.
+
+    An image without a batch has the form of a batch of signals.
+
+    Args:
+        model: The model, or a function of its inputs.
+        inputs: Its inputs.
+        name: The face's name for them.
+
+    Raises:
+        ValueError: In the place of what the pass raised.
+    """
+    try:
+        yield
+    except LayerError:
+        raise
+    except Exception as error:
+        forms = _forms_of(model)
+        if not forms or grid_dimensions(inputs) in forms:
+            raise
+        what = f"a batch {' or '.join(forms.values())}, as the model's convolutions take it"
+        got = ", ".join(str(tuple(tensor.shape)) for tensor in images_of(inputs))
+        raise ValueError(expected(name, what, f"shape {got}")) from error
+
+
+def _forms_of(model: object) -> dict[int, str]:
+    """Return the batches that a model's convolutions take, by their number of dimensions."""
+    owner = owner_of(model)
+    kinds = {type(module) for module in owner.modules()} if owner is not None else set()
+    return {dims: _BATCHES[dims] for dims, kind in _CONVOLUTIONS.items() if kind in kinds}
+
+
+def check_grid(maps: Sequence[Tensor], size: Sequence[int]) -> None:
+    """Check that maps (N,C,*grid) can be masks of images of a size.
+
+    Raises:
+        LayerError: The grid has another number of dimensions.
+    """
+    for part in maps:
+        if part.ndim != len(size) + 2:
+            what = f"to give maps {_GRIDS[len(size)]}, to mask inputs of size {tuple(size)}"
+            raise LayerError(expected("layer", what, f"maps of shape {tuple(part.shape)}"))
+
+
+def check_outputs(outputs: Any, images: int) -> Outputs:
+    """Return a model's outputs if they are a tensor with one row for each image, or can be divided.
+
+    Args:
+        outputs: A tensor (P,...), or what ``split_images`` divides into the output of each image.
+        images: Number of images P.
 
     Raises:
         ValueError: They are something else.
     """
-    if not isinstance(outputs, Tensor) or outputs.ndim == 0 or len(outputs) != images:
-        what = f"to give a tensor with one row for each of {images} images"
-        raise ValueError(expected("the model", what, describe(outputs)))
-    return outputs
+    if isinstance(outputs, Tensor) and outputs.ndim and len(outputs) == images:
+        return outputs
+    divided = split_images(outputs, images)
+    if divided is None:
+        raise ValueError(no_tensor(outputs, images))
+    return divided
+
+
+def check_finite_outputs(outputs: Outputs, select: TargetSelector) -> None:
+    """Check that a model's outputs hold neither NaN nor infinity.
+
+    Of those that are no tensor, that what the targets read of them does not: a detection, say,
+    may hold anything else.
+
+    Args:
+        outputs: (P,...), or what is no tensor.
+        select: The targets.
+
+    Raises:
+        ValueError: They do.
+    """
+    if isinstance(outputs, Tensor):
+        check_finite("the model's outputs", outputs.detach())
+    else:
+        check_finite("the model's scores", select(outputs.detach(), torch.arange(len(outputs))))
 
 
 def check_labels(
@@ -175,12 +268,16 @@ def feature_gradients(
     return moved.to(maps)
 
 
-def feature_maps(output: Any, images: int, reshape_transform: Transform | None = None) -> Tensor:
+def feature_maps(
+    output: Any, images: int, reshape_transform: Transform | None = None, *, dims: int = 2
+) -> Tensor:
     """Return a layer's output as feature maps (N,C,h,w), in float32 or better.
 
     Args:
         output: The layer's output.
         images: Number of images N.
+        dims: Of the inputs' grid: 1 for signals, whose maps are (N,C,l); 3 for volumes, whose
+            maps are (N,C,d,h,w). Theirs may also be (N,C,h,w), as behind a spectrogram.
         reshape_transform: Turns the layer's output into (N,C,h,w) where it is something else,
             such as the tokens (N, 1 + h*w, C) of a vision transformer.
 
@@ -188,10 +285,10 @@ def feature_maps(output: Any, images: int, reshape_transform: Transform | None =
         LayerError: The maps are not of that shape, or hold NaN or infinity.
     """
     maps = output if reshape_transform is None else reshape_transform(output)
-    shaped = isinstance(maps, Tensor) and maps.ndim == 4 and len(maps) == images
+    shaped = isinstance(maps, Tensor) and maps.ndim in {4, dims + 2} and len(maps) == images
     if not shaped or 0 in maps.shape:
         source = "layer" if reshape_transform is None else "reshape_transform"
-        what = f"to give feature maps of shape (N,C,h,w) with N = {images}"
+        what = f"to give feature maps of shape {_GRIDS[dims]} with N = {images}"
         hint = (
             " Pass reshape_transform=, a function of the layer's output that returns such maps "
             "(for a vision transformer: drop the class token and fold the others into the grid)."

@@ -167,7 +167,7 @@ def closed_form_weight(
         raise LayerError(expected("the model", what, got) + _ADVICE)
     weight = weight.to(maps)
     with torch.autocast(maps.device.type, enabled=False):
-        logits = maps.mean(dim=(2, 3)) @ weight.T
+        logits = maps.flatten(2).mean(dim=2) @ weight.T
         logits = logits if bias is None else logits + bias.to(logits)
     scale = outputs.abs().amax(dim=1).to(logits).clamp(min=torch.finfo(logits.dtype).tiny)
     error = float(((logits - outputs.to(logits)).abs().amax(dim=1) / scale).max())
@@ -199,8 +199,8 @@ def _has_rows(module: Any) -> bool:
 
 
 def _is_linear(module: Any) -> bool:
-    if isinstance(module, nn.Conv2d):
-        return module.kernel_size == (1, 1) and module.groups == 1
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        return set(module.kernel_size) == {1} and module.groups == 1
     linear = isinstance(module, nn.Linear)
     return linear or (isinstance(module, nn.Module) and hasattr(module, "effective_weight"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from captum_cluster.functional.attribution.collections import (
     collection_maps,
     map_statistics,
 )
+from captum_cluster.functional.attribution.grids import over_grid
 from captum_cluster.functional.attribution.masks import JoinedMasks, KeptMasks, MapMasks, minmax
 from captum_cluster.functional.attribution.scoring import check_score_function
 from captum_cluster.functional.attribution.sufficiency import PowerMasks, sharpest_sufficient
@@ -210,10 +212,10 @@ def collection_cam(
 
 
 def _check_order(layers: Sequence[MapsAndGradients]) -> None:
-    sizes = [tuple(layer.maps.shape[-2:]) for layer in layers]
-    cells = [height * width for height, width in sizes]
+    sizes = [layer.maps.shape[2:] for layer in layers]
+    cells = [math.prod(size) for size in sizes]
     if any(first < second for first, second in itertools.pairwise(cells)):
-        grids = ", ".join(f"{height}x{width}" for height, width in sizes)
+        grids = ", ".join("x".join(map(str, size)) for size in sizes)
         what = "ordered from shallow to final, so that no grid is larger than the one before"
         raise LayerError(expected("the layers", what, f"grids of {grids}"))
 
@@ -262,10 +264,10 @@ def _scores(
     masks: Masks, score: Score, config: CollectionCamConfig, maps: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     """Return each target's scores (N,K,T) of its own masks, and of the baseline image (N,1,T)."""
-    images, count = masks.shape
+    count = masks.shape[1]
     scored = masks
     if config.increase:
-        scored = JoinedMasks((masks, MapMasks(maps.new_zeros(images, 1, 1, 1))))
+        scored = JoinedMasks((masks, MapMasks(torch.zeros_like(maps[:, :1]))))
     every = score(scored)
     baseline = every[:, count:] if config.increase else None
     return _own_scores(every[:, :count]), baseline
@@ -280,17 +282,18 @@ def _own_scores(scores: Tensor) -> Tensor:
 
 def _sufficient(maps: Tensor, score: Score, config: CollectionCamConfig) -> tuple[Tensor, Tensor]:
     """Return maps (N,T,H,W) raised to the sharpest sufficient power, and the powers (N,T)."""
-    scaled = minmax(maps)
+    dims = maps.ndim - 2
+    scaled = minmax(maps, dims=dims)
     tried = [float(exponent) for exponent in config.exponents]
     powers = [PowerMasks(scaled[:, target], [*tried, 0.0]) for target in range(maps.shape[1])]
     scores = _own_scores(score.read_as(config.sufficient_score)(JoinedMasks(tuple(powers))))
     chosen = sharpest_sufficient(scores[:, :-1], scores[:, -1:], tried)
     exponents = torch.tensor(tried, dtype=maps.dtype, device=maps.device)[chosen]
-    return scaled ** exponents[:, :, None, None], exponents
+    return scaled ** over_grid(exponents, dims), exponents
 
 
-def _weighted_sum(masks: Masks, weights: Tensor, size: tuple[int, int], like: Tensor) -> Tensor:
-    """Return ``sum_k weights_k M_k`` (N,T,H,W), a chunk of masks at a time."""
+def _weighted_sum(masks: Masks, weights: Tensor, size: Sequence[int], like: Tensor) -> Tensor:
+    """Return ``sum_k weights_k M_k`` (N,T,*size), a chunk of masks at a time."""
     images, count, targets = weights.shape
     total = like.new_zeros(images * targets, *size)
     places, _ = masks.passes()
@@ -300,7 +303,7 @@ def _weighted_sum(masks: Masks, weights: Tensor, size: tuple[int, int], like: Te
         own = flat[image.to(flat.device), number.to(flat.device)]
         rendered = masks.render(image, number, size)[:, 0].to(total)
         rows = (image * targets + number // count).to(total.device)
-        total.index_add_(0, rows, rendered * own.to(total)[:, None, None])
+        total.index_add_(0, rows, rendered * over_grid(own.to(total), len(size)))
     return total.reshape(images, targets, *size)
 
 

@@ -33,9 +33,9 @@ def minmax_cam(
     """
 
     def gradients(coefficients: Tensor) -> Tensor:
-        return (coefficients.to(weight) @ weight)[:, :, None, None]
+        return (coefficients.to(weight) @ weight)[:, :, None]
 
-    weights = contrast_weights(gradients, targets, present, config)[..., 0, 0]
+    weights = contrast_weights(gradients, targets, present, config)[..., 0]
     name = "d-minmax-cam" if config.decomposed else "minmax-cam"
     return MinMaxResult(name, fuse(weights, maps), weights, targets, present)
 

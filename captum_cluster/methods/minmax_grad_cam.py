@@ -10,6 +10,7 @@ from torch import Tensor
 
 from captum_cluster._checks import check_choice, check_flag, check_integer, check_number
 from captum_cluster._types import CamResult
+from captum_cluster.functional.attribution.grids import over_grid
 from captum_cluster.functional.attribution.labels import (
     contrast_coefficients,
     decomposed_contrast,
@@ -107,7 +108,8 @@ def minmax_grad_cam(
         Techniques in Multi-label Problems", equations 3 to 6 and 8.
     """
     alphas = contrast_weights(gradients, targets, present, config)
-    weights = alphas.mean(dim=(3, 4)) if config.reduction == "mean" else alphas.sum(dim=(3, 4))
+    alphas = alphas.flatten(3)
+    weights = alphas.mean(dim=3) if config.reduction == "mean" else alphas.sum(dim=3)
     name = "d-minmax-grad-cam" if config.decomposed else "minmax-grad-cam"
     return MinMaxResult(name, fuse(weights, maps), weights, targets, present)
 
@@ -128,7 +130,7 @@ def contrast_weights(
     """Return the contrast of each target's gradient with the other labels': (N,T,C,h,w).
 
     Args:
-        gradients: As for ``minmax_grad_cam``; for a linear classifier its weights (N,C,1,1).
+        gradients: As for ``minmax_grad_cam``; for a linear classifier its weights (N,C,1).
         targets: LongTensor (N,T).
         present: BoolTensor (N,L).
         config: Options.
@@ -144,7 +146,7 @@ def contrast_weights(
     everything = gradients(present.double()) if bool(others.any()) else torch.zeros_like(own[0])
     contrasts = []
     for number in range(count):
-        share = marked[:, number, None, None, None].to(own[number])
+        share = over_grid(marked[:, number], own[number].ndim - 1).to(own[number])
         rest = everything - share * own[number]
         positive = rest.clamp(min=0)
         if config.contrast == "sum_positive":

@@ -46,8 +46,9 @@ def multi_branch_cam(
         Huang et al., "Class Activation Map generation by Multiple Level Class Grouping and
         Orthogonal Constraint", section II-D.
     """
-    cams = tuple(fuse(layer.gradients.mean(dim=(3, 4)), layer.maps) for layer in layers)
-    return MultiBranchCamResult("multi-branch-cam", merge_branches(cams), None, cams)
+    cams = tuple(fuse(layer.gradients.flatten(3).mean(dim=3), layer.maps) for layer in layers)
+    merged = merge_branches(cams, dims=cams[0].ndim - 2)
+    return MultiBranchCamResult("multi-branch-cam", merged, None, cams)
 
 
 MULTI_BRANCH_CAM = Algorithm(

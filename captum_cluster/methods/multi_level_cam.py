@@ -124,7 +124,9 @@ def multi_level_cam(
     ungrouped = _at(cams, ranks, targets)
     others = rest_maps(cams, _by_rank(rest, ranks, cams.shape[1]))
     grouped = [_of_groups(one, group[targets]) for one, group in zip(levels, groups, strict=True)]
-    ungrouped, others, *grouped = map(unit_positive, to_largest_grid([ungrouped, others, *grouped]))
+    dims = ungrouped.ndim - 2
+    alike = to_largest_grid([ungrouped, others, *grouped], dims=dims)
+    ungrouped, others, *grouped = (unit_positive(part, dims=dims) for part in alike)
     stacked = torch.stack(grouped, dim=2) if grouped else ungrouped[:, :, None][:, :, :0]
     maps = fuse_levels(ungrouped, stacked, others)
     return MultiLevelCamResult(
@@ -155,9 +157,9 @@ def _maps_of(network: NetworkLayers, wanted: Tensor) -> tuple[Tensor, Tensor]:
     rows = [(ranks == rank).to(dtype) for rank in range(int(ranks.max()) + 1)]
     cams = []
     for maps, gradients in zip(network.maps, network.gradients, strict=True):
-        weights = [gradients(row).mean(dim=(2, 3)) for row in rows]
+        weights = [gradients(row).flatten(2).mean(dim=2) for row in rows]
         cams.append(fuse(torch.stack(weights, dim=1), maps))
-    return merge_branches(cams), ranks
+    return merge_branches(cams, dims=cams[0].ndim - 2), ranks
 
 
 def _at(maps: Tensor, ranks: Tensor, chosen: Tensor) -> Tensor:

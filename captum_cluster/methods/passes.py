@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_choice, check_number, describe, expected
+from captum_cluster.functional.attribution.grids import grid_dimensions, images_of
 from captum_cluster.functional.attribution.layout import Forward, fast_layout
+from captum_cluster.functional.attribution.outputs import Outputs
 from captum_cluster.functional.attribution.scoring import MaskedScorer
 from captum_cluster.functional.attribution.views import Views
 
@@ -34,8 +36,9 @@ class PassOptions:
             autocast's and stays exact. None: as the model and the images are.
         resolution: Above 0 and at most 1: the masked images are scored at this part of their
             height and width, for which images and baselines are reduced once (bilinear,
-            antialiased), and masks are made at that size. The map changes as much as the model
-            depends on the size of what it sees. For models that take any size.
+            antialiased; signals and volumes by averages), and masks are made at that size. The
+            map changes as much as the model depends on the size of what it sees. For models that
+            take any size.
         compile: True or a dict of options of ``torch.compile``: the masked passes run through the
             compiled model, which rounds in its own way; no more changes in the map. It is
             compiled when it first runs and kept with the CAM object, so that it pays for many
@@ -156,9 +159,9 @@ def hastened(
 
 def _in_bfloat16(scorer: MaskedScorer) -> MaskedScorer:
     """Return a scorer that runs the model, and nothing else, under autocast."""
-    device = next(image.device.type for image in scorer.inputs if image.ndim == 4)
+    device = images_of(scorer.inputs)[0].device.type
 
-    def forward(inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+    def forward(inputs: tuple[Tensor, ...], rows: Tensor) -> Outputs:
         with torch.autocast(device, torch.bfloat16):
             return scorer.forward(inputs, rows)
 
@@ -187,21 +190,26 @@ def _reduced(scorer: MaskedScorer, factor: float) -> MaskedScorer:
     baselines = scorer.baselines
     if baselines is not None:
         pairs = zip(baselines, scorer.inputs, strict=True)
-        baselines = tuple(_reduced_baseline(*pair, factor) for pair in pairs)
-    inputs = tuple(_reduced_images(tensor, factor) for tensor in scorer.inputs)
+        dims = grid_dimensions(scorer.inputs)
+        baselines = tuple(_reduced_baseline(*pair, dims, factor) for pair in pairs)
+    images = images_of(scorer.inputs)
+    inputs = tuple(
+        _reduced_images(tensor, factor) if any(tensor is image for image in images) else tensor
+        for tensor in scorer.inputs
+    )
     return dataclasses.replace(scorer, inputs=inputs, baselines=baselines, whole_size=scorer.size)
 
 
 def _reduced_images(tensor: Tensor, factor: float) -> Tensor:
-    """Return images (N,c,H,W) at ``factor`` of their size, and any other tensor as it is."""
-    if tensor.ndim != 4:
-        return tensor
+    """Return images (N,c,*size) at ``factor`` of their size."""
     (view,) = Views([factor], flip=False).at(tensor.shape[2:])
     return fast_layout(view.of(tensor))
 
 
-def _reduced_baseline(baseline: float | Tensor, whole: Tensor, factor: float) -> float | Tensor:
+def _reduced_baseline(
+    baseline: float | Tensor, whole: Tensor, dims: int, factor: float
+) -> float | Tensor:
     """Return the baseline of an input, at ``factor`` of its size if it is an image."""
-    if not isinstance(baseline, Tensor) or whole.ndim != 4:
+    if not isinstance(baseline, Tensor) or whole.ndim != dims + 2:
         return baseline
     return _reduced_images(baseline.to(whole).expand_as(whole), factor)

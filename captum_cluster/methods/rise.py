@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +66,7 @@ def rise(maps: Tensor, score: Score, config: RiseConfig) -> MaskedCamResult:
         config.grid_size,
         config.mask_probability,
         random_state=config.random_state,
+        dims=len(score.size),
     )
     masks = GridMasks(len(maps), grids.to(maps.device), shifts, maps.dtype)
     scores = score(masks)
@@ -73,8 +75,8 @@ def rise(maps: Tensor, score: Score, config: RiseConfig) -> MaskedCamResult:
     return MaskedCamResult("rise", mean, None, masks, scores)
 
 
-def _weighted_sum(masks: Masks, scores: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return ``sum_k s_k M_k`` (N,T,H,W) of scores (N,K,T), a chunk of masks at a time."""
+def _weighted_sum(masks: Masks, scores: Tensor, size: Sequence[int]) -> Tensor:
+    """Return ``sum_k s_k M_k`` (N,T,*size) of scores (N,K,T), a chunk of masks at a time."""
     count = masks.shape[1]
     total: Tensor | None = None
     for start in range(0, count, _CHUNK):
@@ -82,7 +84,7 @@ def _weighted_sum(masks: Masks, scores: Tensor, size: tuple[int, int]) -> Tensor
         rendered = masks.render(torch.zeros_like(numbers), numbers, size)[:, 0]
         # Autocast would round the product to half precision.
         with torch.autocast(rendered.device.type, enabled=False):
-            part = torch.einsum("nkt,khw->nthw", scores[:, numbers].to(rendered), rendered)
+            part = torch.einsum("nkt,k...->nt...", scores[:, numbers].to(rendered), rendered)
         total = part if total is None else total + part
     assert total is not None  # n_masks is at least 1
     return total

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from captum_cluster._checks import check_choice, check_finite, check_integer, check_number, expected
 from captum_cluster._extras import require
-from captum_cluster.functional.attribution.masks import upsample
+from captum_cluster.functional.attribution.grids import upsample
 from captum_cluster.functional.weak.affinity import random_walk
 from captum_cluster.functional.weak.dense_crf import (
     SMALLEST,

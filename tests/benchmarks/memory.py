@@ -3,7 +3,7 @@
     python -m tests.benchmarks --parts memory [--models resnet18,mobilenet_v2] [--json FILE]
 
 MB of resident memory at the peak of a call, less those before it; the peak of one plain pass of
-six images (a chunk of masked ones) stands beside it, and what is above that is a method's own.
+eight images (a chunk of masked ones) stands beside it, and what is above that is a method's own.
 Freed blocks go back to the system at once here, so that the peak is of what is in use.
 """
 
@@ -24,7 +24,7 @@ from tests.benchmarks.contestants import stock, torchcam
 from tests.benchmarks.subjects import TARGET, Subject, subject
 from tests.benchmarks.timing import plain
 
-CHUNK = 6
+CHUNK = 8
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 _NAMES = (

@@ -65,10 +65,11 @@ def labels_of(inputs):
     They depend on the image alone, so they follow it into another batch, order or precision.
     """
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
-    batches = [part for part in parts if isinstance(part, torch.Tensor) and part.ndim == 4]
-    if not batches:
+    tensors = [part for part in parts if isinstance(part, torch.Tensor) and part.ndim > 2]
+    if not tensors:
         return [[0, 1]]
-    positive = (batches[0].detach().flatten(1)[:, :6] > 0).sum(dim=1)
+    images = next((part for part in tensors if part.ndim == 4), tensors[0])
+    positive = (images.detach().flatten(1)[:, :6] > 0).sum(dim=1)
     return [[int(count) % 3, (int(count) + 1) % 3] for count in positive]
 
 

@@ -7,7 +7,7 @@ and is not in the state dict.
 import torch
 from torch import nn
 
-from tests.helpers import nets
+from tests.helpers import grid_nets, nets
 from tests.helpers.nets import HAND_MAPS, HandNet, Wrapped, images
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ArgsNet",
     "DenseNet2d",
     "FlatNet",
+    "GridNet",
     "HandNet",
     "NaNNet",
     "OneLogitNet",
@@ -63,6 +64,10 @@ class DenseNet2d(_WithSubCategories, nets.DenseNet2d):
 
 
 class FlatNet(_WithSubCategories, nets.FlatNet):
+    """See there."""
+
+
+class GridNet(_WithSubCategories, grid_nets.GridNet):
     """See there."""
 
 

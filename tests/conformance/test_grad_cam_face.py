@@ -91,7 +91,7 @@ def test_the_options_stand_in_the_constructors_signature(case):
     run = {names.get(name, name): default for name, default in case.run_options.items()}
     run = {"classifier": None} if case.closed_form else run
     run = {"head": None} if case.sub_head else run
-    run["tta_transforms"] = None
+    run |= {"output_selector": None, "tta_transforms": None}
     assert set(list(shown)[3:]) == vars(case.config()).keys() | run.keys()
     for name, default in {**vars(case.config()), **run}.items():
         assert shown[name].kind is inspect.Parameter.KEYWORD_ONLY, name

@@ -65,7 +65,7 @@ WRONG = {
     "a mean": lambda found: found[0].mean(dim=1, keepdim=True) + 0.25,
     "below": lambda found: found[0] - 1,
     "above": lambda found: found[1] + 1,
-    "no maps": lambda found: found[0][0],
+    "no maps": lambda found: found[0][0, 0],
     "no tensor": lambda found: found,
 }
 

@@ -11,6 +11,7 @@ from captum_cluster.methods import check_baselines, check_images, check_outputs,
 from tests.helpers import nets
 
 IMAGES = nets.images(2, 3, (4, 5))
+FORMS = "images (N,c,H,W), signals (N,c,L) or volumes (N,c,D,H,W)"
 
 
 def message(error, function, *args):
@@ -30,6 +31,8 @@ def message(error, function, *args):
         (torch.ones(2), IMAGES),
         (IMAGES, nets.images(2, 1, 9)),
         (IMAGES.half(),),
+        (torch.ones(2, 4, 5),),
+        (torch.ones(2, 1, 3, 4, 5), torch.ones(2, 4, 5)),
     ],
 )
 def test_check_images_gives_their_number(inputs):
@@ -40,14 +43,14 @@ def test_check_images_gives_their_number(inputs):
     ("inputs", "text"),
     [
         (
-            (torch.ones(3, 4, 5),),
-            "a batch of images of shape (N,c,H,W), but got shape (3, 4, 5).",
+            (torch.ones(3, 4),),
+            f"a batch of {FORMS}, but got shape (3, 4).",
         ),
         (
             (torch.ones(2, 3), torch.ones(2)),
-            "a batch of images of shape (N,c,H,W), but got shape (2, 3), (2,).",
+            f"a batch of {FORMS}, but got shape (2, 3), (2,).",
         ),
-        ((), "a batch of images of shape (N,c,H,W), but got shape ."),
+        ((), f"a batch of {FORMS}, but got shape ."),
         (
             (IMAGES, torch.ones(3, 1)),
             "tensors with the same number of rows, but got (2, 3, 4, 5), (3, 1).",

@@ -151,7 +151,7 @@ class Examiner:
         image, settings = seen.image, self._settings
         curves = len(seen.targets) and CURVES in settings.wants
         bare = self._baseline(image) if curves else seen.whole
-        rows = settings.rows or rows_per_pass(image)
+        rows = settings.rows or rows_per_pass(image, seen.expansion)
         baseline, step = settings.baseline, settings.step
         return SharedPasses(self._reader, image, seen.whole, bare, rows, baseline, step)
 

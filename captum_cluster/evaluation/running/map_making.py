@@ -17,7 +17,7 @@ from captum_cluster.evaluation.custom import takes_reshape_transform
 from captum_cluster.evaluation.registry import Run, run_method, takes_several_layers
 from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.functional.attribution import read_scores
-from captum_cluster.hooks import capture
+from captum_cluster.hooks import capture, widest_output
 from captum_cluster.methods import find_layers, shared_transform
 
 Transform = Callable[[Any], Tensor]
@@ -42,6 +42,7 @@ class Seen:
         whole: (L,), the model's probabilities, on the CPU.
         targets: LongTensor (P,), the labels explained.
         present: (L,) bool, the labels that the image is taken to have.
+        expansion: As for ``rows_per_pass``.
     """
 
     scene: Scene
@@ -49,6 +50,7 @@ class Seen:
     whole: Tensor
     targets: Tensor
     present: Tensor
+    expansion: float | None = None
 
 
 class MapMaker:
@@ -99,9 +101,11 @@ class MapMaker:
         """
         prepared = self.preparation.prepare(scene)
         image = self.preparation.normalize(prepared.image)[None].to(self._device, self._dtype)
-        whole = self._looked_at(image)
+        with widest_output(self.model) as widest:
+            whole = self._looked_at(image)
         present = self._present(prepared, whole)
-        return Seen(prepared, image, whole, present.nonzero().flatten(), present)
+        expansion = widest.bytes / (image.numel() * image.element_size()) or None
+        return Seen(prepared, image, whole, present.nonzero().flatten(), present, expansion)
 
     def read(self, images: Tensor) -> Tensor:
         """Return the probabilities (M,L) of images (M,c,H,W)."""

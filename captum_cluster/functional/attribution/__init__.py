@@ -14,6 +14,7 @@ from captum_cluster.functional.attribution.collections import (
     map_statistics,
     ward_partitions,
 )
+from captum_cluster.functional.attribution.grids import grid_dimensions, upsample
 from captum_cluster.functional.attribution.labels import (
     contrast_coefficients,
     decomposed_contrast,
@@ -33,7 +34,6 @@ from captum_cluster.functional.attribution.masks import (
     random_grids,
     saliency,
     unit_masks,
-    upsample,
 )
 from captum_cluster.functional.attribution.merging import (
     merge_branches,
@@ -84,6 +84,7 @@ __all__ = [
     "fast_layout",
     "fuse",
     "fuse_levels",
+    "grid_dimensions",
     "kmeans_labels",
     "map_statistics",
     "merge_branches",

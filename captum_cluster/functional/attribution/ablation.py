@@ -52,7 +52,7 @@ def changed_maps(maps: Tensor, fills: Tensor) -> Tensor:
         >>> changed_maps(torch.tensor([[[[0.0]], [[2.0]]]]), torch.zeros(1))
         tensor([[False,  True]])
     """
-    return (maps != fills[:, None, None, None]).flatten(2).any(dim=2)
+    return (maps.flatten(2) != fills[:, None, None]).any(dim=2)
 
 
 def ablation_weights(whole: Tensor, scores: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def closed_form_scores(
         >>> closed_form_scores(maps, weight, one, torch.tensor([[11.0]]), torch.zeros(1))
         tensor([[[1.]]])
     """
-    means = maps.mean(dim=(2, 3)) - fills[:, None]
+    means = maps.flatten(2).mean(dim=2) - fills[:, None]
     lost = weight[targets].transpose(1, 2).to(means) * means[..., None]
     return whole[:, None] - lost
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from captum_cluster.functional.attribution.grids import over_grid
+
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
@@ -197,9 +199,10 @@ def cluster_means(maps: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
         Feng et al. 2023, "Cluster-CAM", equation 18.
     """
     sums = maps.new_zeros(len(maps), n_clusters, *maps.shape[2:])
-    sums.scatter_add_(1, labels[..., None, None].expand_as(maps), maps)
+    dims = maps.ndim - 2
+    sums.scatter_add_(1, over_grid(labels, dims).expand_as(maps), maps)
     sizes = torch.nn.functional.one_hot(labels, n_clusters).sum(dim=1).clamp(min=1)
-    return sums / sizes[..., None, None]
+    return sums / over_grid(sizes, dims)
 
 
 def _as_points(maps: Tensor, map_scale: str) -> Array:

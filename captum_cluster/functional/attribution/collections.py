@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from captum_cluster._checks import expected
+from captum_cluster.functional.attribution.grids import over_grid
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -174,14 +175,14 @@ def collection_maps(maps: Tensor, gradients: Tensor, labels: Tensor, *, final: b
     """Return the map of each collection, before its ReLU.
 
     Args:
-        maps: (C,h,w), the maps A of one image.
-        gradients: (C,h,w), dS_c/dA.
+        maps: (C,*grid), the maps A of one image.
+        gradients: (C,*grid), dS_c/dA.
         labels: LongTensor (C,) from 0 to k - 1.
         final: Final layer: ``sum w_k A_k`` with ``w_k`` the spatial mean of the gradient. Else
             the sum of A where the gradient is positive.
 
     Returns:
-        (k,h,w).
+        (k,*grid).
 
     Example:
         >>> maps = torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]])
@@ -195,7 +196,7 @@ def collection_maps(maps: Tensor, gradients: Tensor, labels: Tensor, *, final: b
         Ha and Youn, "Collection-CAM", equations 17 to 20.
     """
     if final:
-        parts = gradients.mean(dim=(1, 2), keepdim=True) * maps
+        parts = over_grid(gradients.flatten(1).mean(dim=1), maps.ndim - 1) * maps
     else:
         parts = torch.where(gradients > 0, maps, torch.zeros_like(maps))
     sums = maps.new_zeros(int(labels.max()) + 1, *maps.shape[1:])

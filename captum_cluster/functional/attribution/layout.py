@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Forward = Callable[[tuple[Tensor, ...], Tensor], Tensor]
+from captum_cluster.functional.attribution.outputs import Outputs
+
+Forward = Callable[[tuple[Tensor, ...], Tensor], Outputs]
 
 
 # What torch, NumPy and extensions say of a tensor that does not lie in memory as they need it.
@@ -85,7 +87,9 @@ class FastLayout:
     forward: Forward
     channels_last: bool = True
 
-    def __call__(self, inputs: tuple[Tensor, ...], rows: Tensor, *, copied: bool = False) -> Tensor:
+    def __call__(
+        self, inputs: tuple[Tensor, ...], rows: Tensor, *, copied: bool = False
+    ) -> Outputs:
         """Return the model's outputs (P,...), in the default layout.
 
         Args:
@@ -109,7 +113,7 @@ class FastLayout:
 
     def _run(
         self, inputs: tuple[Tensor, ...], rows: Tensor, layout: torch.memory_format, copied: bool
-    ) -> Tensor:
+    ) -> Outputs:
         last = layout is torch.channels_last
         given = tuple(fast_layout(one) if last else one.contiguous() for one in inputs)
         if copied:

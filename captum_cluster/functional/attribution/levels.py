@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_choice, expected
+from captum_cluster.functional.attribution.grids import over_grid
 from captum_cluster.functional.attribution.labels import other_labels
 from captum_cluster.functional.attribution.merging import unit_positive
 
@@ -21,7 +22,8 @@ def fuse_levels(ungrouped: Tensor, grouped: Tensor, rest: Tensor) -> Tensor:
     Each of the maps is rectified and divided by its own maximum first.
 
     Args:
-        ungrouped: (N,T,h,w) float, M_0: the map of each target.
+        ungrouped: (N,T,h,w) float, M_0: the map of each target; or (N,T,*grid) on a grid of one
+            or three dimensions, and so the others.
         grouped: (N,T,k,h,w), M_1 to M_k: the map of the target's group at each level. Without
             levels (k = 0) their mean counts as 0.
         rest: (N,T,h,w), M_0': the map of the rest classes.
@@ -42,14 +44,15 @@ def fuse_levels(ungrouped: Tensor, grouped: Tensor, rest: Tensor) -> Tensor:
         Huang et al., "Class Activation Map generation by Multiple Level Class Grouping and
         Orthogonal Constraint", equation 5. The paper does not say how the maps are scaled.
     """
-    levels = grouped.shape[2] if grouped.ndim == 5 else -1
+    dims = ungrouped.ndim - 2
+    levels = grouped.shape[2] if grouped.ndim > 2 else -1
     shapes = (*ungrouped.shape[:2], levels, *ungrouped.shape[2:])
-    if ungrouped.ndim != 4 or grouped.shape != shapes or rest.shape != ungrouped.shape:
+    if dims not in (1, 2, 3) or grouped.shape != shapes or rest.shape != ungrouped.shape:
         what = "of shapes (N,T,h,w), (N,T,k,h,w) and (N,T,h,w)"
         got = ", ".join(str(tuple(part.shape)) for part in (ungrouped, grouped, rest))
         raise ValueError(expected("ungrouped, grouped and rest", what, got))
-    mean = unit_positive(grouped).sum(dim=2) / max(levels, 1)
-    return unit_positive(unit_positive(ungrouped) + mean - unit_positive(rest))
+    own, groups, others = (unit_positive(part, dims=dims) for part in (ungrouped, grouped, rest))
+    return unit_positive(own + groups.sum(dim=2) / max(levels, 1) - others, dims=dims)
 
 
 def rest_labels(
@@ -112,11 +115,12 @@ def rest_maps(maps: Tensor, rest: Tensor) -> Tensor:
         tensor([[0.2500, 1.0000],
                 [0.0000, 0.0000]])
     """
-    scaled = unit_positive(maps)
+    dims = maps.ndim - 2
+    scaled = unit_positive(maps, dims=dims)
     total = scaled.new_zeros(*rest.shape[:2], *scaled.shape[2:])
     # Label by label, so that no tensor (N,T,L,h,w) is made.
     for label in range(scaled.shape[1]):
-        own = rest[:, :, label, None, None].to(scaled)
+        own = over_grid(rest[:, :, label], dims).to(scaled)
         total = torch.maximum(total, own * scaled[:, label, None])
     return total
 

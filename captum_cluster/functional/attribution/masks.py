@@ -8,27 +8,19 @@ from itertools import accumulate
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from captum_cluster._checks import check_number
 from captum_cluster._types import Masks
+from captum_cluster.functional.attribution.grids import axes, over_grid, upsample
 
 
-def upsample(maps: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
-    """Return maps (..., h, w) resized bilinearly to ``size`` (H, W): (..., H, W).
+def minmax(maps: Tensor, *, dims: int = 2) -> Tensor:
+    """Return each map (..., *grid) moved and scaled to [0, 1]; a flat map gives 0.
 
-    Example:
-        >>> upsample(torch.tensor([[0.0, 1.0]]), (1, 4))
-        tensor([[0.0000, 0.2500, 0.7500, 1.0000]])
-    """
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = F.interpolate(flat, size=tuple(size), mode="bilinear", align_corners=align_corners)
-    return flat.reshape(*maps.shape[:-2], *size)
-
-
-def minmax(maps: Tensor) -> Tensor:
-    """Return each map (..., h, w) moved and scaled to [0, 1]; a flat map gives 0.
+    Args:
+        maps: Maps, on a grid of ``dims`` dimensions.
+        dims: 1 for signals, 2 for images, 3 for volumes.
 
     Example:
         >>> minmax(torch.tensor([[[2.0, 4.0]], [[3.0, 3.0]]]))
@@ -36,14 +28,14 @@ def minmax(maps: Tensor) -> Tensor:
         <BLANKLINE>
                 [[0., 0.]]])
     """
-    low = maps.amin(dim=(-2, -1), keepdim=True)
-    spread = maps.amax(dim=(-2, -1), keepdim=True) - low
+    low = maps.amin(dim=axes(dims), keepdim=True)
+    spread = maps.amax(dim=axes(dims), keepdim=True) - low
     # Dividing by 1 where the spread is 0 keeps a flat map at 0, without NaN.
     return (maps - low) / torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
 def unit_masks(maps: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
-    """Return ``minmax(upsample(maps))``, with flat maps (..., h, w) exactly 0.
+    """Return ``minmax(upsample(maps))``, with flat maps (..., *grid) exactly 0.
 
     Interpolation does not always keep a flat map flat to the last bit, and min-max would blow
     that rounding up to a full mask: the minimum is taken away first.
@@ -52,20 +44,22 @@ def unit_masks(maps: Tensor, size: Sequence[int], *, align_corners: bool = False
         >>> unit_masks(torch.full((1, 3, 3), 0.1), (13, 13)).max()
         tensor(0.)
     """
-    raised = maps - maps.amin(dim=(-2, -1), keepdim=True)
+    grid = axes(len(size))
+    raised = maps - maps.amin(dim=grid, keepdim=True)
     large = upsample(raised, size, align_corners=align_corners)
     if large.requires_grad:
-        return minmax(large)
+        return minmax(large, dims=len(size))
     # The same in place, as masks are as large as images.
-    large -= large.amin(dim=(-2, -1), keepdim=True)
-    spread = large.amax(dim=(-2, -1), keepdim=True)
+    large -= large.amin(dim=grid, keepdim=True)
+    spread = large.amax(dim=grid, keepdim=True)
     return large.div_(torch.where(spread > 0, spread, torch.ones_like(spread)))
 
 
 def saliency(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Return saliency maps (..., H, W) in [0, 1] of maps (..., h, w): ReLU, upsample, min-max.
+    """Return saliency maps (..., *size) in [0, 1] of maps (..., *grid): ReLU, upsample, min-max.
 
-    The one way from any method's map to what is shown and measured.
+    The one way from any method's map to what is shown and measured. ``size`` is the input's:
+    (H,W) of images, (L,) of signals, (D,H,W) of volumes.
 
     Example:
         >>> saliency(torch.tensor([[-5.0, 2.0]]), (1, 2))
@@ -74,12 +68,13 @@ def saliency(maps: Tensor, size: Sequence[int]) -> Tensor:
     return unit_masks(maps.relu(), size)
 
 
-def quantile_denoise(maps: Tensor, quantile: float) -> Tensor:
-    """Return maps (..., h, w) whose values not above the map's own ``quantile`` are 0.
+def quantile_denoise(maps: Tensor, quantile: float, *, dims: int = 2) -> Tensor:
+    """Return maps (..., *grid) whose values not above the map's own ``quantile`` are 0.
 
     Args:
-        maps: (..., h, w) float.
+        maps: (..., *grid) float.
         quantile: From 0 to 1; the quantile is interpolated linearly between values.
+        dims: Dimensions of the grid.
 
     Raises:
         ValueError: ``quantile`` is outside [0, 1].
@@ -91,8 +86,8 @@ def quantile_denoise(maps: Tensor, quantile: float) -> Tensor:
     References:
         Ha and Youn, "Collection-CAM", equation 21 (theta is read as a quantile).
     """
-    threshold = _quantile(maps.flatten(-2), check_number("quantile", quantile, 0.0, 1.0))
-    return torch.where(maps > threshold[..., None, None], maps, torch.zeros_like(maps))
+    threshold = _quantile(maps.flatten(-dims), check_number("quantile", quantile, 0.0, 1.0))
+    return torch.where(maps > over_grid(threshold, dims), maps, torch.zeros_like(maps))
 
 
 def _quantile(values: Tensor, quantile: float) -> Tensor:
@@ -116,7 +111,7 @@ class MapMasks:
     """Masks that are feature maps, upsampled to the input and scaled to [0, 1].
 
     Attributes:
-        maps: (N,K,h,w) float, the maps; only these are kept in memory.
+        maps: (N,K,*grid) float, the maps; only these are kept in memory.
         valid: (N,K) bool, or None if all are: where an image has fewer than K maps.
         normalize: Min-max each upsampled map; False keeps its values.
         align_corners: As in ``torch.nn.functional.interpolate``.
@@ -144,9 +139,13 @@ class MapMasks:
         """Number of images and of masks per image."""
         return self.maps.shape[0], self.maps.shape[1]
 
+    @property
+    def _dims(self) -> int:
+        return self.maps.ndim - 2
+
     def _flat(self, maps: Tensor) -> Tensor:
-        """Return of maps (...,h,w) which make a mask of 0, whatever their value: (...)."""
-        flat = maps.flatten(-2)
+        """Return of maps (...,*grid) which make a mask of 0, whatever their value: (...)."""
+        flat = maps.flatten(-self._dims)
         if self.denoise_quantile is not None:
             return (flat.amin(dim=-1) == flat.amax(dim=-1)) | (flat.amax(dim=-1) <= 0)
         if self.normalize:
@@ -166,16 +165,16 @@ class MapMasks:
         return own.nonzero(), torch.where(valid, index, -1)
 
     def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
-        """Return the masks (P,1,H,W) of the pairs (image, mask)."""
+        """Return the masks (P,1,*size) of the pairs (image, mask)."""
         chosen = self.maps[images.to(self.maps.device), masks.to(self.maps.device)]
         if self.denoise_quantile is not None:
             large = upsample(chosen, size, align_corners=self.align_corners).relu()
-            noiseless = quantile_denoise(large, self.denoise_quantile)
+            noiseless = quantile_denoise(large, self.denoise_quantile, dims=self._dims)
             # The values at the quantile and below are 0, so that min-max divides by the maximum.
             # Rounding in the interpolation of a flat map would be blown up to a full mask.
-            largest = noiseless.amax(dim=(-2, -1))
+            largest = noiseless.amax(dim=axes(self._dims))
             scale = torch.where(self._flat(chosen) | (largest == 0), torch.inf, largest)
-            return (noiseless / scale[:, None, None])[:, None]
+            return (noiseless / over_grid(scale, self._dims))[:, None]
         resize = unit_masks if self.normalize else upsample
         return resize(chosen[:, None], size, align_corners=self.align_corners)
 
@@ -225,7 +224,7 @@ class JoinedMasks:
         return joined[order], seats[places]
 
     def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
-        """Return the masks (P,1,H,W) of the pairs (image, mask)."""
+        """Return the masks (P,1,*size) of the pairs (image, mask)."""
         starts = self._starts()
         rendered: Tensor | None = None
         for number, part in enumerate(self.parts):
@@ -267,7 +266,7 @@ class KeptMasks:
         return self._masks.passes()
 
     def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
-        """Return the masks (P,1,H,W) of the pairs (image, mask)."""
+        """Return the masks (P,1,*size) of the pairs (image, mask)."""
         places = [
             (*size, image, mask)
             for image, mask in zip(images.tolist(), masks.tolist(), strict=True)
@@ -284,7 +283,7 @@ class KeptMasks:
 
 
 def random_grids(
-    n_masks: int, grid_size: int, probability: float, *, random_state: int
+    n_masks: int, grid_size: int, probability: float, *, random_state: int, dims: int = 2
 ) -> tuple[Tensor, Tensor]:
     """Return RISE's random cells and where each mask is cut out of its enlarged grid.
 
@@ -293,10 +292,12 @@ def random_grids(
         grid_size: Cells per side s.
         probability: Chance of a cell to be 1.
         random_state: Seed of a generator of its own; the global one is left alone.
+        dims: Dimensions of the grid.
 
     Returns:
-        grids: (K,s,s) float, 0 or 1.
-        shifts: (K,2) float in [0,1): the cut's place within one cell, downwards and rightwards.
+        grids: (K,s,...,s) float, 0 or 1; of images (K,s,s).
+        shifts: (K,dims) float in [0,1): the cut's place within one cell; of images downwards and
+            rightwards.
 
     Example:
         >>> grids, shifts = random_grids(4, 8, 0.5, random_state=0)
@@ -304,20 +305,21 @@ def random_grids(
         (torch.Size([4, 8, 8]), torch.Size([4, 2]))
     """
     generator = torch.Generator().manual_seed(random_state)
-    grids = torch.rand(n_masks, grid_size, grid_size, generator=generator) < probability
-    return grids.float(), torch.rand(n_masks, 2, generator=generator)
+    cells = (grid_size,) * dims
+    grids = torch.rand(n_masks, *cells, generator=generator) < probability
+    return grids.float(), torch.rand(n_masks, dims, generator=generator)
 
 
 @dataclass(frozen=True)
 class GridMasks:
-    """RISE's masks: random grids, enlarged bilinearly and cut at a random shift.
+    """RISE's masks: random grids, enlarged linearly and cut at a random shift.
 
     The same masks serve every image of a batch, so an image's map does not depend on the others.
 
     Attributes:
         images: Number of images N.
-        grids: (K,s,s) float, 0 or 1.
-        shifts: (K,2) float in [0,1), in units of one cell.
+        grids: (K,s,...,s) float, 0 or 1.
+        shifts: (K,dims) float in [0,1), in units of one cell.
         dtype: Of the rendered masks.
 
     References:
@@ -340,13 +342,13 @@ class GridMasks:
         return torch.ones(self.shape, dtype=torch.bool).nonzero(), index
 
     def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
-        """Return the masks (P,1,H,W); ``images`` does not matter."""
+        """Return the masks (P,1,*size); ``images`` does not matter."""
         grids = self.grids[masks.to(self.grids.device)].to(self.dtype)
         cell = [-(-length // grids.shape[-1]) for length in size]
         large = upsample(grids, [(grids.shape[-1] + 1) * length for length in cell])
         shifts = self.shifts[masks.to(self.shifts.device)] * torch.tensor(cell)
         cuts = [
-            mask[top : top + size[0], left : left + size[1]]
-            for mask, (top, left) in zip(large, shifts.long().tolist(), strict=True)
+            mask[tuple(slice(at, at + length) for at, length in zip(start, size, strict=True))]
+            for mask, start in zip(large, shifts.long().tolist(), strict=True)
         ]
         return torch.stack(cuts)[:, None]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -15,14 +15,26 @@ from tqdm.auto import tqdm
 
 from captum_cluster._checks import all_finite, check_choice, describe, expected
 from captum_cluster._types import Masks, ScoreFunction
-from captum_cluster.functional.attribution.layout import layout_of
+from captum_cluster.functional.attribution.grids import images_of
+from captum_cluster.functional.attribution.layout import Forward, layout_of
+from captum_cluster.functional.attribution.outputs import (
+    CALLABLES,
+    ImageOutputs,
+    Outputs,
+    as_tensor,
+)
 from captum_cluster.functional.attribution.targets import TargetSelector
 
 SCORE_FUNCTIONS = ("logit", "probability", "sigmoid")
 
-# On the CPU a pass of six images of 3x224x224 is as fast as one of any size, or nearly: fewer do
-# not pay for the layout of the weights, more outgrow the caches and what malloc hands out again.
-_CPU_BYTES = 6 * 3 * 224 * 224 * 4
+_AS_IT_IS = f"{CALLABLES[:-1]}, and 'logit' as score_function (and sufficient_score)."
+
+# On the CPU a pass of eight images of 3x224x224 is as fast as one of any size, or nearly: fewer do
+# not pay for the layout of the weights. But what is above 32 MiB malloc maps anew each time: where
+# the model's activations would be, six are faster.
+_CPU_BYTES = 8 * 3 * 224 * 224 * 4
+_FEWER_CPU_BYTES = 6 * 3 * 224 * 224 * 4
+_MAPPED = 32 * 2**20
 _MAX_ROWS_CPU = 128
 # What one masked image of a forward pass is taken to need, in multiples of its input: the live
 # activations of torchvision's classifiers at 224x224 are some 10 (ResNet-18) to 45 (VGG-16) times.
@@ -41,7 +53,15 @@ def check_score_function(score_function: Any, name: str = "score_function") -> N
         check_choice(name, score_function, SCORE_FUNCTIONS)
 
 
-def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor:
+@overload
+def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor: ...
+
+
+@overload
+def read_scores(outputs: ImageOutputs, score_function: ScoreFunction) -> ImageOutputs: ...
+
+
+def read_scores(outputs: Outputs, score_function: ScoreFunction) -> Outputs:
     """Return a model's outputs (P,...) as scores of the same shape.
 
     "logit" leaves them, "probability" is the softmax over the labels (dimension 1), "sigmoid"
@@ -49,17 +69,22 @@ def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor:
     "probability" is the sigmoid (the softmax would be 1 whatever the model says).
 
     Args:
-        outputs: (P,L), (P,L,...) or (P,), as the model gives them.
+        outputs: (P,L), (P,L,...) or (P,), as the model gives them; or what is no tensor, which
+            "logit" alone can read.
         score_function: One of the names, or a function of the outputs. Half precision is
             widened to float32 first.
 
     Raises:
         TypeError: The function gave no tensor with one row for each output.
+        TargetError: The outputs are no tensor, and the reading is not "logit".
 
     Example:
         >>> read_scores(torch.tensor([[0.0, 0.0]]), "probability")
         tensor([[0.5000, 0.5000]])
     """
+    if isinstance(outputs, ImageOutputs) and score_function == "logit":
+        return outputs.widened()
+    outputs = as_tensor(outputs, otherwise=_AS_IT_IS)
     outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
     if not isinstance(score_function, str):
         scores = score_function(outputs)
@@ -75,23 +100,28 @@ def read_scores(outputs: Tensor, score_function: ScoreFunction) -> Tensor:
     return outputs.softmax(dim=1)
 
 
-def rows_per_pass(image: Tensor) -> int:
+def rows_per_pass(image: Tensor, expansion: float | None = None) -> int:
     """Return how many masked images to put into one forward pass.
 
     On the CPU as many as are fastest, on a GPU as many as a quarter of its free memory holds.
 
     Args:
-        image: (N,c,H,W), one of the model's inputs.
+        image: (N,c,H,W), one of the model's inputs; or signals, or volumes.
+        expansion: How many times the bytes of an image the largest tensor has that the model
+            makes of it; None where that is not known.
 
     Example:
         >>> rows_per_pass(torch.zeros(1, 3, 224, 224))
         6
+        >>> rows_per_pass(torch.zeros(1, 3, 224, 224), 5.3)
+        8
     """
     size = max(1, math.prod(image.shape[1:]) * image.element_size())
     if image.is_cuda:
         free = torch.cuda.mem_get_info(image.device)[0]
         return max(1, min(_MAX_ROWS_GPU, free // 4 // (size * _ACTIVATION_FACTOR)))
-    return max(1, min(_MAX_ROWS_CPU, _CPU_BYTES // size))
+    small = expansion is not None and expansion * _CPU_BYTES < _MAPPED
+    return max(1, min(_MAX_ROWS_CPU, (_CPU_BYTES if small else _FEWER_CPU_BYTES) // size))
 
 
 @dataclass(frozen=True)
@@ -105,8 +135,8 @@ class MaskedScorer:
     Attributes:
         forward: ``forward(inputs, rows)`` gives the outputs (P,...) for a tuple of inputs whose
             rows belong to the images ``rows`` (LongTensor (P,)).
-        inputs: The batch, each (N,...). Inputs of four dimensions (N,c,H,W) are masked, the
-            others pass as they are.
+        inputs: The batch, each (N,...). The images (N,c,H,W) are masked, or the volumes or
+            signals, see ``grid_dimensions``; the others pass as they are.
         select: Targets, in one normal form.
         score_function: How the outputs are read before the target is selected.
         baselines: For each input the value b that a mask of 0 leaves: a number or a tensor that
@@ -114,10 +144,11 @@ class MaskedScorer:
         rows: Masked images in one forward pass; None lets ``rows_per_pass`` choose.
         show_progress: Show a bar over the passes.
         session: Gives a context for all passes of one call.
-        whole_size: Height and width of the images as they were given, where ``inputs`` are smaller
-            copies of them; None: those of ``inputs``.
+        whole_size: Size of the images as they were given, (H,W), where ``inputs`` are smaller
+            copies of them; None: that of ``inputs``.
         equal_passes: Give all passes the same number of rows, for a model that is made ready for
             one number of them: the last pass is filled with copies, whose scores are dropped.
+        expansion: As for ``rows_per_pass``.
 
     Example:
         >>> from captum_cluster.functional.attribution import MapMasks, select_each
@@ -128,7 +159,7 @@ class MaskedScorer:
         tensor([[[1.]]])
     """
 
-    forward: Callable[[tuple[Tensor, ...], Tensor], Tensor]
+    forward: Forward
     inputs: tuple[Tensor, ...]
     select: TargetSelector
     score_function: ScoreFunction = "logit"
@@ -136,16 +167,16 @@ class MaskedScorer:
     rows: int | None = None
     show_progress: bool = False
     session: Callable[[], AbstractContextManager[Any]] = nullcontext
-    whole_size: tuple[int, int] | None = None
+    whole_size: tuple[int, ...] | None = None
     equal_passes: bool = False
+    expansion: float | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the (first) image, as it was given."""
+    def size(self) -> tuple[int, ...]:
+        """Height and width of the (first) image, as it was given; one length, or three."""
         if self.whole_size is not None:
             return self.whole_size
-        height, width = next(image.shape[2:] for image in self.inputs if image.ndim == 4)
-        return height, width
+        return tuple(images_of(self.inputs)[0].shape[2:])
 
     def __call__(self, masks: Masks) -> Tensor:
         """Return the scores (N,K,T), in float32 or better; NaN where an image has no such mask.
@@ -167,9 +198,20 @@ class MaskedScorer:
         """Return the same with another reading of the model's output."""
         return dataclasses.replace(self, score_function=score_function)
 
+    def knowing(self, widest: int) -> MaskedScorer:
+        """Return the same with passes that fit the largest tensor that the model makes.
+
+        Args:
+            widest: Its bytes for one whole image; 0 where that is not known.
+        """
+        image = images_of(self.inputs)[0]
+        whole = image.shape[1] * math.prod(self.size) * image.element_size()
+        return dataclasses.replace(self, expansion=widest / whole or None)
+
     def _chunks(self, pairs: Tensor) -> tuple[Tensor, ...]:
         """Return the pairs (P,2) pass by pass."""
-        step = self.rows or min(rows_per_pass(image) for image in self.inputs if image.ndim == 4)
+        images = images_of(self.inputs)
+        step = self.rows or min(rows_per_pass(image, self.expansion) for image in images)
         if not self.equal_passes:
             return pairs.tensor_split(math.ceil(len(pairs) / step))  # even: a small one is slow
         if self.rows is None and any(tensor.is_cuda for tensor in self.inputs):
@@ -191,7 +233,7 @@ class MaskedScorer:
         """Return input ``number`` for the pairs (P,2), masked if it is an image."""
         whole = self.inputs[number]
         rows = pairs[:, 0]
-        if whole.ndim != 4:
+        if whole.ndim != len(self.size) + 2:
             return whole[rows.to(whole.device)]
         mask = masks.render(rows, pairs[:, 1], whole.shape[2:]).to(whole)
         masked = torch.empty(
@@ -221,14 +263,14 @@ class MaskedScorer:
 
 
 def _baseline_of(baseline: float | Tensor, whole: Tensor, image: int) -> float | Tensor:
-    """Return the baseline of one image of a batch (N,c,H,W)."""
+    """Return the baseline of one image of a batch (N,c,*size)."""
     if not isinstance(baseline, Tensor):
         return baseline
     return baseline.to(whole).expand_as(whole)[image]
 
 
 def _blend(image: Tensor, masks: Tensor, baseline: float | Tensor, out: Tensor) -> None:
-    """Write ``b + M (x - b)`` (P,c,H,W) of an image x (c,H,W) and masks M (P,1,H,W) to ``out``."""
+    """Write ``b + M (x - b)`` (P,c,*size) of an image x (c,*size) and masks M (P,1,*size)."""
     if isinstance(baseline, Tensor) or baseline != 0:
         torch.mul(image - baseline, masks, out=out).add_(baseline)
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_cluster.functional.attribution.masks import upsample
+from captum_cluster.functional.attribution.grids import over_grid, upsample
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class PowerMasks:
     """Powers of one saliency map of each image, as masks. The order of the pixels stays.
 
     Attributes:
-        maps: (N,H,W) in [0,1].
+        maps: (N,H,W) in [0,1], or (N,*size) of signals and volumes.
         exponents: K of them, each at least 0: above 1 they sharpen, below they widen, and 0 is
             the whole image.
 
@@ -43,12 +43,12 @@ class PowerMasks:
         return torch.ones(self.shape, dtype=torch.bool).nonzero(), index
 
     def render(self, images: Tensor, masks: Tensor, size: Sequence[int]) -> Tensor:
-        """Return the masks (P,1,H,W) of the pairs (image, mask)."""
+        """Return the masks (P,1,*size) of the pairs (image, mask)."""
         chosen = self.maps[images.to(self.maps.device)]
         powers = torch.tensor(self.exponents, dtype=chosen.dtype, device=chosen.device)
         if chosen.shape[1:] != tuple(size):
             chosen = upsample(chosen, size)
-        return (chosen ** powers[masks.to(chosen.device), None, None])[:, None]
+        return (chosen ** over_grid(powers[masks.to(chosen.device)], len(size)))[:, None]
 
 
 def sharpest_sufficient(scores: Tensor, whole: Tensor, exponents: Sequence[float]) -> Tensor:

@@ -11,6 +11,12 @@ from torch import Tensor
 
 from captum_cluster._checks import TargetError, describe, expected, is_integer
 from captum_cluster._types import OutputTarget
+from captum_cluster.functional.attribution.outputs import (
+    CALLABLES,
+    Outputs,
+    as_tensor,
+    describe_output,
+)
 
 _FORMS = (
     "an integer, a tuple of integers, a tensor of integers, a list of one integer, tuple or "
@@ -42,11 +48,11 @@ class TargetSelector:
     indices: Tensor | None = None
     functions: tuple[tuple[OutputTarget, ...], ...] | None = None
 
-    def __call__(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def __call__(self, outputs: Outputs, rows: Tensor) -> Tensor:
         """Return the targets' values (P,T).
 
         Args:
-            outputs: (P,...), the model's outputs.
+            outputs: (P,...), the model's outputs; for functions also what is no tensor.
             rows: LongTensor (P,), the image each output belongs to.
 
         Raises:
@@ -54,6 +60,7 @@ class TargetSelector:
         """
         if self.functions is not None:
             return self._call_functions(outputs, rows)
+        outputs = as_tensor(outputs, otherwise=CALLABLES)
         if self.indices is None:
             self._check_single(outputs)
             return outputs.reshape(len(outputs), 1)
@@ -63,7 +70,7 @@ class TargetSelector:
         place = (lines, *chosen.unbind(dim=2))
         return outputs[place]
 
-    def _call_functions(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def _call_functions(self, outputs: Outputs, rows: Tensor) -> Tensor:
         assert self.functions is not None
         chosen = [self.functions[row] for row in rows.tolist()]
         values = [
@@ -222,14 +229,27 @@ def _place(entry: Any) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _call(function: OutputTarget, output: Tensor) -> Tensor:
+def _call(function: OutputTarget, output: Any) -> Tensor:
     """Return what a callable target gives for one image's output, without dimensions."""
+    # Of what is no tensor a target made for tensors fails in more ways.
+    more = () if isinstance(output, Tensor) else (AttributeError, KeyError, TypeError)
     try:
         value: Any = function(output)
-    except IndexError as error:
-        what = f"to fit one image's output of shape {tuple(output.shape)}"
-        raise TargetError(expected("target", what, f"IndexError: {error}")) from error
+    except (IndexError, *more) as error:
+        raise TargetError(_no_fit(output, error)) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         what = "to give a tensor with one number for one image's output"
         raise TargetError(expected("the target callable", what, describe(value)))
-    return value.reshape(())
+    number: Tensor = value.reshape(())
+    # Counts and Booleans are numbers too.
+    return number if number.is_floating_point() else number.to(torch.get_default_dtype())
+
+
+def _no_fit(output: Any, error: Exception) -> str:
+    """Return the message that a callable fails at one image's output."""
+    got = f"{type(error).__name__}: {error}"
+    if isinstance(output, Tensor):
+        what = f"to fit one image's output of shape {tuple(output.shape)}"
+        return expected("target", what, got)
+    what = f"to fit one image's output, {describe_output(output)}"
+    return expected("target", what, got) + " output_selector= picks a tensor of it."

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_cluster._checks import check_flag, check_number, describe, expected
-from captum_cluster.functional.attribution.masks import upsample
+from captum_cluster.functional.attribution.grids import upsample
 from captum_cluster.functional.attribution.merging import unit_positive
 
 
@@ -19,11 +19,11 @@ class View:
     """One way to see an image.
 
     Attributes:
-        size: Height and width at which it is seen.
+        size: Height and width at which it is seen; of signals the length, of volumes the sides.
         mirrored: Left and right are exchanged.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     mirrored: bool = False
 
     def of(self, images: Tensor) -> Tensor:
@@ -31,14 +31,7 @@ class View:
 
         Bilinear; a smaller view averages what it leaves out (antialias), as PIL does.
         """
-        seen = images
-        if tuple(images.shape[-2:]) != self.size:
-            smaller = self.size[0] < images.shape[-2] or self.size[1] < images.shape[-1]
-            # The averaging kernels know no half precision.
-            wide = images.to(torch.promote_types(images.dtype, torch.float32))
-            seen = F.interpolate(
-                wide, self.size, mode="bilinear", align_corners=False, antialias=smaller
-            ).to(images.dtype)
+        seen = images if tuple(images.shape[2:]) == self.size else _resized(images, self.size)
         return seen.flip(-1) if self.mirrored else seen
 
     def back(self, maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -84,13 +77,25 @@ class Views:
         check_flag("flip", self.flip)
 
     def at(self, size: Sequence[int]) -> list[View]:
-        """Return the views of images of a size (H,W): rounded, at least one pixel each way."""
+        """Return the views of images of a size, (H,W): rounded, at least one pixel each way."""
         sides = (False, True) if self.flip else (False,)
         return [
-            View((max(1, round(scale * size[0])), max(1, round(scale * size[1]))), mirrored)
+            View(tuple(max(1, round(scale * length)) for length in size), mirrored)
             for scale in self.scales
             for mirrored in sides
         ]
+
+
+def _resized(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return images (N,c,*grid) resized linearly to (N,c,*size), averaging what is left out."""
+    smaller = any(now < before for now, before in zip(size, images.shape[2:], strict=True))
+    # The averaging kernels know no half precision.
+    wide = images.to(torch.promote_types(images.dtype, torch.float32))
+    if len(size) == 2:
+        seen = F.interpolate(wide, size, mode="bilinear", align_corners=False, antialias=smaller)
+    else:  # there is no antialias for signals and volumes
+        seen = F.interpolate(wide, size, mode="area") if smaller else upsample(wide, size)
+    return seen.to(images.dtype)
 
 
 def sum_views(maps: Sequence[Tensor]) -> Tensor:

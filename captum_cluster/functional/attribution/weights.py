@@ -105,4 +105,4 @@ def fuse(weights: Tensor, maps: Tensor) -> Tensor:
     """
     # Autocast would round the product to half precision.
     with torch.autocast(maps.device.type, enabled=False):
-        return torch.einsum("ntk,nkhw->nthw", weights.to(maps.dtype), maps)
+        return torch.einsum("ntk,nk...->nt...", weights.to(maps.dtype), maps)

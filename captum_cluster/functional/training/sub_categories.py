@@ -150,7 +150,8 @@ def sub_category_maximum(maps: Tensor, n_sub_categories: int) -> Tensor:
     the parent label.
 
     Args:
-        maps: (N, L*K, h, w); the sub-category k of label l is map ``l*K + k``.
+        maps: (N, L*K, h, w), or on a grid of one or three dimensions; the sub-category k of
+            label l is map ``l*K + k``.
         n_sub_categories: K.
 
     Returns:
@@ -173,7 +174,7 @@ def sub_category_maximum(maps: Tensor, n_sub_categories: int) -> Tensor:
     what = f"a tensor (N, L*{number}, h, w)"
     if not isinstance(maps, Tensor):
         raise TypeError(expected("maps", what, describe(maps)))
-    if maps.ndim != 4 or maps.shape[1] % number:
+    if maps.ndim not in (3, 4, 5) or maps.shape[1] % number:
         raise ValueError(expected("maps", what, describe(maps)))
     images, count, *grid = maps.shape
     return maps.reshape(images, count // number, number, *grid).amax(dim=2)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_cluster._checks import check_finite, check_number, expected
-from captum_cluster.functional.attribution.masks import upsample
+from captum_cluster.functional.attribution.grids import upsample
 
 STRIDE, PHOTOGRAPH = 8, 224  # the stride from so many pixels of the shorter side on
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_flag, describe, expected, is_integer
 from captum_cluster._types import OutputTarget
-from captum_cluster.functional.attribution.masks import saliency, upsample
+from captum_cluster.functional.attribution.grids import upsample
+from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.metrics.adapters.maps import (
     Channels,
     as_input_attributions,

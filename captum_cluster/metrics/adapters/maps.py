@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from captum_cluster._checks import check_choice, describe, expected
-from captum_cluster.functional.attribution.masks import saliency, upsample
+from captum_cluster.functional.attribution.grids import upsample
+from captum_cluster.functional.attribution.masks import saliency
 
 Channels = Literal["sum", "abs", "pairs"]
 """What to do with several channels (N,c,h,w): add them up, or their absolute values, or take each

@@ -101,6 +101,20 @@ def test_rows_per_pass(shape, dtype, rows):
     assert rows_per_pass(torch.empty(shape, dtype=dtype, device="cpu")) == rows
 
 
+@pytest.mark.parametrize(
+    ("shape", "expansion", "rows"),
+    [
+        # Of eight images of 3x224x224 the largest activations are below 32 MiB, or above
+        ((1, 3, 224, 224), 6.9, 8),
+        ((1, 3, 224, 224), 7.0, 6),
+        ((1, 3, 112, 112), 6.9, 32),
+        ((1, 3, 112, 112), 7.0, 24),
+    ],
+)
+def test_rows_per_pass_of_a_model_whose_activations_are_known(shape, expansion, rows):
+    assert rows_per_pass(torch.empty(shape, device="cpu"), expansion) == rows
+
+
 # Masked scores
 
 

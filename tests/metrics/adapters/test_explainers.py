@@ -9,7 +9,8 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from captum_cluster.attr import LayerClusterCam
-from captum_cluster.functional.attribution.masks import saliency, upsample
+from captum_cluster.functional.attribution.grids import upsample
+from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.grad_cam import ClusterCAM
 from captum_cluster.metrics.adapters import explanation_func, maps_of, quantus_explain_func
 from tests.helpers.nets import SmallNet, images

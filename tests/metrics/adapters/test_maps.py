@@ -14,7 +14,8 @@ from pytorch_grad_cam.utils.model_targets import (
 )
 
 from captum_cluster.attr import LayerClusterCam
-from captum_cluster.functional.attribution.masks import saliency, upsample
+from captum_cluster.functional.attribution.grids import upsample
+from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.functional.metrics import average_drop, average_increase, energy_inside
 from captum_cluster.grad_cam import ClusterCAM
 from captum_cluster.metrics import EnergyProportion, PointingGame
