@@ -3,7 +3,8 @@
     python -m tests.benchmarks --parts memory [--models resnet18,mobilenet_v2] [--json FILE]
 
 MB of resident memory at the peak of a call, less those before it; beside it that of one plain pass
-of as many images as a chunk of masked ones has: what is above it is a method's own. Freed blocks go back to the system at once here, so that the peak is of what is in use.
+of as many images as a chunk of masked ones has: what is above it is a method's own. Freed blocks
+go back to the system at once here, so that the peak is of what is in use.
 """
 
 from __future__ import annotations
