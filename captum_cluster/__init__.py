@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         MultiScale,
     )
     from captum_cluster.evaluation import compare, evaluate, explain
+    from captum_cluster.functional.attribution import TokensToMaps, channels_last_to_maps
     from captum_cluster.grad_cam import (
         CAM,
         RISE,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         ScoreCAM,
         SubCategoryCAM,
     )
+    from captum_cluster.methods import find_layer, find_reshape_transform
 
 __version__ = "0.1.0"
 
@@ -71,9 +73,13 @@ _EXPORTS = {
     "RISE": "captum_cluster.grad_cam",
     "ScoreCAM": "captum_cluster.grad_cam",
     "SubCategoryCAM": "captum_cluster.grad_cam",
+    "TokensToMaps": "captum_cluster.functional.attribution",
+    "channels_last_to_maps": "captum_cluster.functional.attribution",
     "compare": "captum_cluster.evaluation",
     "evaluate": "captum_cluster.evaluation",
     "explain": "captum_cluster.evaluation",
+    "find_layer": "captum_cluster.methods",
+    "find_reshape_transform": "captum_cluster.methods",
 }
 
 __all__ = [
@@ -103,10 +109,14 @@ __all__ = [
     "MultiScaleCAM",
     "ScoreCAM",
     "SubCategoryCAM",
+    "TokensToMaps",
     "__version__",
+    "channels_last_to_maps",
     "compare",
     "evaluate",
     "explain",
+    "find_layer",
+    "find_reshape_transform",
 ]
 
 

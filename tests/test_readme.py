@@ -82,9 +82,9 @@ def small_resnet():
 
 
 def test_both_faces_one_image_and_a_run_are_shown():
-    assert len(BLOCKS) == 9
-    assert "from captum_cluster import explain" in BLOCKS[5]
-    assert "from captum_cluster import evaluate" in BLOCKS[6]
+    assert len(BLOCKS) == 10
+    assert "from captum_cluster import explain" in BLOCKS[6]
+    assert "from captum_cluster import evaluate" in BLOCKS[7]
     shown = set().union(*(set(re.findall(r"^ *(\w+) =", block, re.M)) for block in BLOCKS))
     assert shown >= SHAPES.keys()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,15 +10,27 @@ from captum.attr import Attribution, LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
 from captum_cluster._checks import describe, expected
+from captum_cluster.hooks import run_captured
+from captum_cluster.methods import feature_gradients, feature_maps
+
+Transform = Callable[[Any], Tensor]
 
 STOCK = {"grad-cam": LayerGradCam}
 """Of each id the class."""
 
 
 def stock_map(
-    method: str, model: nn.Module, layer: nn.Module, images: Tensor, target: int
+    method: str,
+    model: nn.Module,
+    layer: nn.Module,
+    images: Tensor,
+    target: int,
+    reshape_transform: Transform | None = None,
 ) -> Tensor:
     """Return the map (N,1,h,w) of one of Captum's methods, signed.
+
+    With a ``reshape_transform``, which Captum does not know, Grad-CAM's formula is computed here:
+    the maps weighted by the means of their gradients. Captum's own gives the same for maps.
 
     Args:
         method: One of ``STOCK``.
@@ -25,13 +38,34 @@ def stock_map(
         layer: Its layer, with feature maps (N,C,h,w).
         images: (N,c,H,W).
         target: The label explained.
+        reshape_transform: Turns what the layer gives into maps (N,C,h,w).
+
+    Raises:
+        LayerError: What is made of what the layer gives are no maps.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         >>> stock_map("grad-cam", net.eval(), net[0], torch.rand(1, 3, 8, 8), 2).shape
         torch.Size([1, 1, 6, 6])
     """
+    if reshape_transform is not None:
+        return _grad_cam(model, layer, images, target, reshape_transform)
     return attribution(STOCK[method], model, layer, images, target)
+
+
+def _grad_cam(
+    model: nn.Module, layer: nn.Module, images: Tensor, target: int, transform: Transform
+) -> Tensor:
+    """Return Grad-CAM's map (N,1,h,w) at the maps that a transform makes of a layer's output."""
+    with torch.inference_mode(False), torch.no_grad():
+        images = images.clone()  # what was made in inference mode takes no part in a graph
+        outputs, captured = run_captured(model, [layer], lambda: model(images), gradients=True)
+        with torch.enable_grad():
+            value = outputs[:, target].sum()
+        found = captured.gradients_of(value, 0)
+    maps = feature_maps(captured.output(0), len(images), transform)
+    gradients = feature_gradients(found, captured.output(0), maps, transform)
+    return (gradients.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True)
 
 
 def is_attribution(method: object) -> bool:
@@ -45,7 +79,14 @@ def is_attribution(method: object) -> bool:
 
 
 def attribution(
-    method: Any, model: nn.Module, layer: Any, images: Tensor, target: int, **options: Any
+    method: Any,
+    model: nn.Module,
+    layer: Any,
+    images: Tensor,
+    target: int,
+    *,
+    reshape_transform: Transform | None = None,
+    **options: Any,
 ) -> Tensor:
     """Return what a class of Captum's kind attributes, (N,1,h,w).
 
@@ -56,6 +97,7 @@ def attribution(
         layer: Its layer.
         images: (N,c,H,W).
         target: The label explained.
+        reshape_transform: Of the constructor, for classes that take one.
         **options: Of ``attribute``.
 
     Raises:
@@ -67,7 +109,9 @@ def attribution(
         >>> attribution(Saliency, net.eval(), net[0], torch.rand(1, 3, 8, 8), 2).shape
         torch.Size([1, 1, 8, 8])
     """
-    built = method(model, layer) if issubclass(method, LayerAttribution) else method(model)
+    given = [layer] if issubclass(method, LayerAttribution) else []
+    own = {} if reshape_transform is None else {"reshape_transform": reshape_transform}
+    built = method(model, *given, **own)
     with torch.inference_mode(False), torch.enable_grad():
         # The images take part in the graph, so that a frozen model is explained too.
         images = images.detach().clone().requires_grad_()

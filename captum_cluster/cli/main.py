@@ -134,7 +134,7 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layer",
         help="module name, or several with commas, shallow to final, for methods that take them "
-        "(default: the last convolutional layer)",
+        "(default: the last in which every place counts)",
     )
 
 

@@ -16,11 +16,11 @@ from captum_cluster._checks import check_choice, check_integer, expected
 from captum_cluster.data.listing import SUFFIXES
 from captum_cluster.evaluation.explanation import ImageLike, Transform, loaded, prepare
 from captum_cluster.evaluation.faithfulness import Summary, measure, summarize
-from captum_cluster.evaluation.layers import stages
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.registry import run_method, warm_up
 from captum_cluster.hooks import untouched
+from captum_cluster.methods import stages
 from captum_cluster.visualization import Chart, panel_grid, save_figure
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Setting:
 
     Attributes:
         name: What is varied, as a person reads it.
-        layers: Names of the layers, shallow to final; empty for the last convolutional one.
+        layers: Names of the layers, shallow to final; empty for the one chosen where none is named.
         options: Of the method.
     """
 
@@ -49,7 +49,7 @@ class Study:
     Attributes:
         method: The method's name.
         settings: ``settings(layers, channels)`` gives the rows, from the names of the model's
-            stages and the number of maps of its last convolutional layer.
+            stages and the number of maps of the layer explained.
         of_layers: Whether layers are what is varied.
     """
 
@@ -215,7 +215,7 @@ def run_ablation(
         images: Paths, PIL images or tensors.
         study: One of ``STUDIES``.
         layers: Names of the model's stages, shallow to final, for the studies of layers. None:
-            see ``captum_cluster.evaluation.layers.stages``.
+            see ``captum_cluster.methods.stages``.
         stride: Take every so many steps of Insertion and Deletion, for a quick look.
         transform: As for ``explain``.
         progress: Show a bar.
@@ -271,7 +271,15 @@ def _row(
     for image in images:
         prepared = prepare(model, image, setting.layers or None, transform, None)
         target = int(prepared.logits.argmax())
-        run = run_method(method, model, prepared.layers, prepared.inputs, target, **setting.options)
+        run = run_method(
+            method,
+            model,
+            prepared.layers,
+            prepared.inputs,
+            target,
+            reshape_transform=prepared.reshape_transform,
+            **setting.options,
+        )
         maps = run.maps[0, 0].to(prepared.inputs)
         measured.append(measure(model, prepared.inputs, target, maps, stride=stride))
         runs.append(run)

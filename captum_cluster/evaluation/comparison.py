@@ -155,9 +155,7 @@ def compare(
         for method in methods:
             warm_up(method)
         explanations = [
-            run_on(subject, method, net, reshape_transform, {})
-            for subject in subjects
-            for method in methods
+            run_on(subject, method, net, {}) for subject in subjects for method in methods
         ]
     return Comparison(tuple(subjects), tuple(explanations))
 

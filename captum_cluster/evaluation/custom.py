@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ def custom_map(
         image: (1,c,H,W).
         target: The label explained.
         labels: The labels present.
-        **options: Passed on: to ``attribute``, to the constructor of a ``BaseCAM``, or to the
-            function.
+        **options: Passed on: to ``attribute`` (``reshape_transform``: to the constructor), to the
+            constructor of a ``BaseCAM``, or to the function.
 
     Raises:
         TypeError: It is no such thing.
@@ -69,6 +69,21 @@ def custom_map(
     return _one_map(found, method)
 
 
+def takes_reshape_transform(method: Any) -> bool:
+    """Return whether a method can be given a ``reshape_transform``: those with a name all can.
+
+    Of those without one, the classes whose constructor has such a parameter: pytorch-grad-cam's,
+    and ours.
+
+    Example:
+        >>> takes_reshape_transform("grad-cam"), takes_reshape_transform(torch.relu)
+        (True, False)
+    """
+    if isinstance(method, str):
+        return True
+    return isinstance(method, type) and "reshape_transform" in _parameters(method)
+
+
 def custom_name(method: Callable[..., Any]) -> str:
     """Return what a method without a name is called in a report.
 
@@ -80,10 +95,14 @@ def custom_name(method: Callable[..., Any]) -> str:
 
 
 def _takes_labels(method: Callable[..., Any]) -> bool:
+    return "labels" in _parameters(method)
+
+
+def _parameters(method: Callable[..., Any]) -> Collection[str]:
     try:
-        return "labels" in inspect.signature(method).parameters
+        return inspect.signature(method).parameters
     except (TypeError, ValueError):  # a builtin without a signature
-        return False
+        return ()
 
 
 def _one_map(found: Any, method: Callable[..., Any]) -> Tensor:

@@ -19,7 +19,6 @@ from torchvision.transforms._presets import ImageClassification
 from captum_cluster._checks import TargetError, check_finite, check_integer, describe, expected
 from captum_cluster._types import CamResult
 from captum_cluster.data import as_rgb, load_image
-from captum_cluster.evaluation.layers import find_layers
 from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.output import staged
 from captum_cluster.evaluation.preprocessing import denormalize
@@ -31,7 +30,7 @@ from captum_cluster.evaluation.registry import (
 )
 from captum_cluster.functional.attribution import read_scores, saliency
 from captum_cluster.hooks import capture, untouched
-from captum_cluster.methods import feature_maps
+from captum_cluster.methods import feature_maps, find_layers, shared_transform
 from captum_cluster.visualization import overlay
 
 Transform = Callable[[Image.Image], Tensor]
@@ -51,6 +50,8 @@ class Prepared:
         layers: The layers, shallow to final; most methods explain the last.
         logits: (L,), the model's output.
         channels: Number of maps of the last layer.
+        reshape_transform: What makes maps of what the layers give: the one given, or found; None
+            where they give maps.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Prepared:
     layers: tuple[nn.Module, ...]
     logits: Tensor
     channels: int
+    reshape_transform: Callable[[Tensor], Tensor] | None
 
     def at(
         self,
@@ -225,15 +227,17 @@ def explain(
             ...) for its stock method; ``captum-cluster methods`` lists them.
         target: The label explained; None: the top class, of ``labels`` where they are given.
         layer: A module or its dotted name; None: the model's own ``explained_layers`` where it
-            has them, else the last convolutional layer. Several, shallow to final, for methods
-            that take them; others explain the last.
+            has them, else the last in which every place counts (``find_layer``): of convolutional
+            networks the last convolutional layer. Several, shallow to final, for methods that
+            take them; others explain the last.
         labels: The labels present in the image, for methods that contrast them (minmax-...);
             None: those predicted, which a softmax classifier does not tell.
         transform: From PIL image to the model's input (3,H,W), for paths and PIL images. None:
             the loaded model's own, or the ImageNet one (shorter side to 256, centre 224x224).
         categories: Names of the labels.
         reshape_transform: Turns what the layer gives into maps (N,C,h,w) where it gives
-            something else, such as the tokens of a vision transformer.
+            something else, such as the tokens of a vision transformer. None: see
+            ``find_reshape_transform``.
         **options: Of our methods: see their configs.
 
     Raises:
@@ -257,14 +261,13 @@ def explain(
     with untouched(net):
         prepared = prepare(net, image, layer, transform, reshape_transform)
         subject = prepared.at(target, labels, categories)
-        return run_on(subject, method, net, reshape_transform, options)
+        return run_on(subject, method, net, options)
 
 
 def run_on(
     subject: Subject,
     method: str,
     model: nn.Module,
-    reshape_transform: Callable[[Tensor], Tensor] | None,
     options: Mapping[str, Any],
 ) -> Explanation:
     """Return the explanation of a subject by one method."""
@@ -275,7 +278,7 @@ def run_on(
         subject.inputs,
         subject.target,
         labels=subject.labels,
-        reshape_transform=reshape_transform,
+        reshape_transform=subject.reshape_transform,
         **options,
     )
     return Explanation(method, subject, run.maps, run.seconds, run.forwards, run.result)
@@ -309,6 +312,9 @@ def prepare(
     layers = tuple(module for _, module in found)
     with torch.no_grad(), untouched(model), capture(layers) as captured:
         logits = _one_row(model(inputs))
+    if reshape_transform is None:
+        given = [captured.output(number) for number in range(len(layers))]
+        reshape_transform = shared_transform(model, layers, inputs, given)
     # Checked here for every method, stock ones too.
     for number in range(len(layers)):
         whole = reshape_transform is not None
@@ -322,6 +328,7 @@ def prepare(
         layers,
         logits,
         channels,
+        reshape_transform,
     )
 
 

@@ -17,7 +17,7 @@ from captum_cluster import attr
 from captum_cluster._checks import describe, expected, is_integer
 from captum_cluster._types import CamResult
 from captum_cluster.attr import stock as captum_stock
-from captum_cluster.evaluation.custom import custom_map
+from captum_cluster.evaluation.custom import custom_map, takes_reshape_transform
 from captum_cluster.functional.attribution import Views, sum_views
 from captum_cluster.grad_cam import MultiScaleCAM
 from captum_cluster.grad_cam import stock as grad_cam_stock
@@ -201,7 +201,8 @@ def run_method(
         image: (1,c,H,W).
         target: The label explained; or T labels, for which methods that can share passes do so.
         labels: The labels present, for methods that contrast them; None: those predicted.
-        reshape_transform: Turns what the layer gives into maps (N,C,h,w); not for "grad-cam".
+        reshape_transform: Turns what the layer gives into maps (N,C,h,w); of what has no name here
+            for classes whose constructor takes it.
         views: See the image at several sizes and mirrored: the views' maps, rectified, are
             summed at the image's size and divided by their maximum. What the method keeps for
             figures is then not returned.
@@ -302,9 +303,6 @@ def _stock(
     if options:
         what = f"empty for the stock method {name}"
         raise TypeError(expected("options", what, ", ".join(options)))
-    if name in captum_stock.STOCK and reshape_transform is not None:
-        what = f"None for Captum's {name} (pytorch-grad-cam's gradcam takes one)"
-        raise ValueError(expected("reshape_transform", what, "a function"))
     found = [
         _stock_map(name, model, layers[-1], image, target, reshape_transform) for target in targets
     ]
@@ -322,7 +320,7 @@ def _stock_map(
     """Return the map (1,1,h,w) of a stock method for one label."""
     try:
         if name in captum_stock.STOCK:
-            return captum_stock.stock_map(name, model, layer, image, target)
+            return captum_stock.stock_map(name, model, layer, image, target, reshape_transform)
         return grad_cam_stock.stock_map(name, model, layer, image, target, reshape_transform)
     except ImportError:
         raise
@@ -343,8 +341,10 @@ def _custom(
 ) -> tuple[Tensor, CamResult | None]:
     """Return the maps of a method that has no name here, and no result."""
     if reshape_transform is not None:
-        what = "None for a method given as a class or a function, which can have its own"
-        raise ValueError(expected("reshape_transform", what, "a function"))
+        if not takes_reshape_transform(method):
+            what = "None for a method that does not take one, which can have its own"
+            raise ValueError(expected("reshape_transform", what, "a function"))
+        options = {"reshape_transform": reshape_transform, **options}
     found = [
         custom_map(method, model, layers, image, target, labels=labels, **options)
         for target in targets

@@ -79,7 +79,8 @@ def evaluate(
         model: A classifier with logits (N,L), or what ``load_model`` returns.
         layer: A module, its dotted name, or several, shallow to final, of which methods that
             explain one take the last; None: the model's own ``explained_layers`` where it has
-            them, else the last convolutional layer.
+            them, else the last in which every place counts (``find_layer``): of convolutional
+            networks the last convolutional layer.
         dataset: Gives a ``Scene`` for each index; see ``captum_cluster.data``.
         methods: Names, classes of either host, functions, or mappings that give a method a name,
             options, layers or scales of its own; see ``method_entries`` and ``custom_map``.
@@ -100,7 +101,9 @@ def evaluate(
         limit: Number of images, evenly spread over the dataset; None: all.
         rows: Images in one forward pass; None: what is fastest within memory.
         reference: Name of the method that the others are compared with; None: the first.
-        reshape_transform: Turns what the layer gives into maps (N,C,h,w).
+        reshape_transform: Turns what the layer gives into maps (N,C,h,w). None: see
+            ``find_reshape_transform``; for classes and functions only where their constructor
+            takes one.
         strict: Stop at an image that cannot be read, and where a method fails, instead of counting
             that and going on. A method that fails on the first image stops the run in any case.
         devices: Number of processes; more than one needs Lightning.

@@ -29,7 +29,7 @@ from captum_cluster.evaluation.registry import check_method, run_method
 from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.functional.metrics.similarity import spearman, ssim
 from captum_cluster.hooks import check_layer
-from captum_cluster.methods import check_images
+from captum_cluster.methods import check_pictures
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,8 @@ def _check_layers(model: Any, layer: Any) -> list[nn.Module]:
 
 def _check_rows(images: Any, targets: Any, labels: Any) -> list[tuple[int, list[int] | None]]:
     """Return for each image its target and its labels."""
-    count = check_images((images,), "images")
+    check_pictures((images,), "images")
+    count = len(images)
     listed = targets.tolist() if isinstance(targets, Tensor) else targets
     listed = list(listed) if isinstance(listed, (list, tuple)) else [listed] * count
     if len(listed) != count:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pytorch_grad_cam.ablation_cam import AblationCAM
+from pytorch_grad_cam.ablation_layer import AblationLayerVit
 from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
+from captum_cluster.functional.attribution import TokensToMaps, channels_last_to_maps
 from captum_cluster.grad_cam.targets import MinMaxTarget
 
 
@@ -136,6 +139,9 @@ def cam_map(
     wanted: Any = ClassifierOutputTarget(target)
     if labels is not None:
         wanted = MinMaxTarget(target, list(labels))
+    if issubclass(method, AblationCAM) and _by_last_axis(options.get("reshape_transform")):
+        # The default exchanges places for channels where these come last.
+        options = {"ablation_layer": AblationLayerVit(), **options}
     with torch.inference_mode(False), torch.enable_grad():
         # The images take part in the graph, so that a frozen model is explained too.
         images = images.detach().clone().requires_grad_()
@@ -143,3 +149,8 @@ def cam_map(
         cam = method(model, list(layers), **options)
         maps = cam(images, [wanted] * len(images))
     return torch.from_numpy(maps)[:, None]
+
+
+def _by_last_axis(reshape_transform: object) -> bool:
+    """Return whether maps are made of what has its channels at the last axis."""
+    return reshape_transform is channels_last_to_maps or isinstance(reshape_transform, TokensToMaps)

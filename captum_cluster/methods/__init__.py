@@ -47,6 +47,8 @@ from captum_cluster.methods.collection_cam import (
     MapsAndGradients,
     collection_cam,
 )
+from captum_cluster.methods.layer_forms import find_reshape_transform, shared_transform
+from captum_cluster.methods.layers import find_layer, find_layers, own_layers, stages
 from captum_cluster.methods.minmax_cam import MINMAX_CAM, minmax_cam
 from captum_cluster.methods.minmax_grad_cam import (
     MINMAX_GRAD_CAM,
@@ -146,6 +148,9 @@ __all__ = [
     "feature_gradients",
     "feature_maps",
     "find_classifier",
+    "find_layer",
+    "find_layers",
+    "find_reshape_transform",
     "find_sub_category_head",
     "form_explained",
     "hastened",
@@ -155,10 +160,13 @@ __all__ = [
     "multi_level_cam",
     "networks_of",
     "option_parameters",
+    "own_layers",
     "rise",
     "score_cam",
+    "shared_transform",
     "split_networks",
     "split_options",
+    "stages",
     "sub_category_cam",
     "sub_category_weight",
     "weighted_outputs",

@@ -106,7 +106,7 @@ def check_pictures(inputs: Sequence[Any], name: str = "inputs") -> tuple[int, in
     check_images(inputs, name)
     if grid_dimensions(inputs) != 2:
         got = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
-        raise ValueError(expected(name, "a batch of images (N,c,H,W)", f"shape {got}"))
+        raise ValueError(expected(name, "a batch of images of shape (N,c,H,W)", f"shape {got}"))
     height, width = images_of(inputs)[0].shape[2:]
     return height, width
 

@@ -8,8 +8,9 @@ channels-last, inference mode, 8 or 16 of them. It is measured before and after 
 contestant, and the contestants take turns. Read ratios: times by the clock say more of the machine
 and of its other users.
 
-"every-map" is Score-CAM and Ablation-CAM by all libraries, hundreds of passes each, of those of
-the networks that have at most 1280 maps and are quick (the others: ours alone, Ablation-CAM).
+"growth" and "metrics" are of ResNet-18, "memory" of ResNet-18 and MobileNetV2. "every-map" is
+Score-CAM and Ablation-CAM by all libraries, hundreds of passes each, of those of the networks that
+have at most 1280 maps and are quick (the others: ours alone, Ablation-CAM).
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ def print_metrics(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def print_memory(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Print the peaks of memory and return them as plain values."""
-    found = memory.peaks([model for model in options.models if model in QUICK])
+    models = [model for model in options.models if model in QUICK]
+    if not models:
+        print(f"memory is measured with {' and '.join(QUICK)} alone")
+    found = memory.peaks(models)
     print(memory.table(found))
     return [dataclasses.asdict(one) for one in found]
 
@@ -105,9 +109,9 @@ def main() -> None:
     parser.add_argument("--models", type=listed(NETWORKS), default=["resnet18"])
     parser.add_argument("--batch", default=[1, 16], type=_batches, help="images in a call: 1,16")
     parser.add_argument("--parts", type=listed(tuple(PARTS)), default=list(PARTS))
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", help="also write all figures to this file")
+    parser.add_argument("--rounds", type=_positive, default=9)
+    parser.add_argument("--threads", type=_positive, default=1)
+    parser.add_argument("--json", type=_writable, help="also write all figures to this file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found: dict[str, Any] = {
@@ -121,11 +125,24 @@ def main() -> None:
         print(f"\n{part}, {options.threads} threads, {options.rounds} rounds\n", flush=True)
         found[part] = PARTS[part](options)
         if options.json:
-            Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
+            options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no integer of at least 1")
+    return int(text)
+
+
+def _writable(text: str) -> Path:
+    path = Path(text)
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no file in a folder that is there")
+    return path
 
 
 def _batches(text: str) -> list[int]:
-    sizes = [int(size) for size in text.split(",")]
+    sizes = [_positive(size) for size in text.split(",")]
     if not all(1 <= size <= 16 for size in sizes):
         raise argparse.ArgumentTypeError("batches hold 1 to 16 images")
     return sizes

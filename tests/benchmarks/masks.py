@@ -28,12 +28,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from captum_cluster.data import DigitScenes, Preparation, Scene, open_dataset
-from captum_cluster.evaluation.layers import find_layers
 from captum_cluster.evaluation.recipes import TrainingConfig, load_network
 from captum_cluster.evaluation.recipes.sources import LARGEST_SEED, open_sources
 from captum_cluster.evaluation.registry import run_method
 from captum_cluster.functional.metrics import mean_iou_compute
 from captum_cluster.functional.metrics.regions import intersection_over_union
+from captum_cluster.methods import find_layers
 from captum_cluster.weak import DenseCRF, RandomWalk, background_counts
 from captum_cluster.weak.background_sweep import swept_masks
 from captum_cluster.weak.cases import cases

@@ -21,9 +21,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from captum_cluster.data import Preparation, Scene, open_dataset
-from captum_cluster.evaluation.layers import find_layers
 from captum_cluster.evaluation.registry import run_method
 from captum_cluster.functional.metrics import best_overlaps, corloc, proposal_recall
+from captum_cluster.methods import find_layers
 from captum_cluster.weak import (
     Proposal,
     boxes_of,

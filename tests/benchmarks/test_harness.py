@@ -118,7 +118,11 @@ def test_the_command_writes_what_it_prints(monkeypatch, tmp_path, capsys):
     [
         (["--models", "resnet19"], "'resnet19' is not among resnet18"),
         (["--parts", "pace"], "'pace' is not among speed"),
-        (["--batch", "0"], "batches hold 1 to 16 images"),
+        (["--batch", "0"], "'0' is no integer of at least 1"),
+        (["--batch", "one"], "'one' is no integer of at least 1"),
+        (["--rounds", "-3"], "'-3' is no integer of at least 1"),
+        (["--threads", "0"], "'0' is no integer of at least 1"),
+        (["--json", "nowhere/found.json"], "is no file in a folder that is there"),
         (["--batch", "17"], "batches hold 1 to 16 images"),
     ],
 )

@@ -262,9 +262,11 @@ def test_flips_and_scales_are_for_images(dims):
     cam = MinMaxGradCAM(model, [model.conv2])
     with pytest.raises(ValueError, match=r"^Expected aug_smooth to be False for what is no batch"):
         cam(x, aug_smooth=True)
-    with pytest.raises(ValueError, match=r"^Expected input_tensor to be a batch of images \(N,c,H"):
+    with pytest.raises(
+        ValueError, match=r"^Expected input_tensor to be a batch of images of shape"
+    ):
         MultiScaleCAM(cam)(x)
-    with pytest.raises(ValueError, match=r"^Expected inputs to be a batch of images \(N,c,H,W\)"):
+    with pytest.raises(ValueError, match=r"^Expected inputs to be a batch of images of shape"):
         MultiScale(LayerMinMaxGradCam(model, model.conv2)).attribute(x, LABELS)
 
 

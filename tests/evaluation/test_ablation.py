@@ -9,7 +9,7 @@ from torchvision.models import resnet18, vgg11
 
 from captum_cluster._checks import LayerError
 from captum_cluster.evaluation import STUDIES, find_images, run_ablation
-from captum_cluster.evaluation.layers import stages
+from captum_cluster.methods import stages
 from tests.helpers.trees import write_picture, write_text
 
 STAGES = ["layer1", "layer2", "layer3", "layer4"]

@@ -10,6 +10,7 @@ from torchvision.models import resnet18
 
 from captum_cluster import LayerClusterCam, explain
 from captum_cluster.evaluation import LoadedModel
+from captum_cluster.functional.attribution import TokensToMaps
 from tests.helpers.nets import OneLogitNet, SmallNet, TokenNet, images
 
 
@@ -158,13 +159,32 @@ def test_bad_models_targets_and_methods(photo):
 def test_reshape_transform(method):
     net = TokenNet().float().eval()
     image = images(1, size=(8, 12), dtype=torch.float32)
-    with pytest.raises(ValueError, match="reshape_transform"):
-        explain(net, image, method, layer="block")
     options = {"n_clusters": 3} if method == "cluster-cam" else {}
-    one = explain(
-        net, image, method, layer="block", reshape_transform=net.reshape_transform, **options
-    )
+    given = {"reshape_transform": net.reshape_transform, **options}
+    one = explain(net, image, method, layer="block", **given)
     assert one.saliency().shape == (8, 12)
+    found = explain(net, image, method, layer="block", **options)
+    assert found.subject.reshape_transform == TokensToMaps((2, 3), 1)
+    assert torch.equal(found.maps, one.maps)
+    wrong = explain(net, image, method, layer="block", reshape_transform=mirrored(net), **options)
+    assert not torch.equal(wrong.maps, one.maps)  # what is given comes first
+
+
+def mirrored(net):
+    return lambda tokens: net.reshape_transform(tokens).flip(-1)
+
+
+def test_tokens_without_a_grid_need_a_reshape_transform():
+    class Queries(TokenNet):
+        def forward(self, x):
+            return self.fc(self.block2(self.block(torch.zeros(len(x), 40, 6)))[:, 0])
+
+    with pytest.raises(
+        ValueError, match=r"tokens of a grid that fits images of 8x12, but got .*40"
+    ):
+        explain(
+            Queries().float().eval(), images(1, size=(8, 12), dtype=torch.float32), layer="block"
+        )
 
 
 @pytest.mark.parametrize("method", ["cluster-cam", "grad-cam", "hirescam", "eigencam", "fullgrad"])

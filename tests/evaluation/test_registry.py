@@ -18,7 +18,7 @@ from captum_cluster.evaluation.registry import (
 from captum_cluster.functional.attribution import Views
 from captum_cluster.grad_cam import ClusterCAM
 from captum_cluster.training import MultiLevelNetwork, gap_classifier
-from tests.conformance.nets import SmallNet, images
+from tests.conformance.nets import SmallNet, TokenNet, images
 
 
 @pytest.fixture
@@ -286,14 +286,47 @@ def test_results_of_our_methods_hold_all_targets(net):
     assert torch.equal(single.maps, run_method("cluster-cam", net, net.relu2, image, 3).maps)
 
 
-def test_a_callable_takes_no_reshape_transform(net):
+def function(model, layer, image, target):
+    return image[0, 0]
+
+
+@pytest.mark.parametrize("method", [function, LayerGradCam])
+def test_what_takes_no_reshape_transform(net, method):
     image = images(1, size=16, dtype=torch.float32)
     with pytest.raises(ValueError, match="reshape_transform") as raised:
-        run_method(GradCAM, net, net.relu2, image, 0, reshape_transform=torch.relu)
+        run_method(method, net, net.relu2, image, 0, reshape_transform=torch.relu)
     assert str(raised.value) == (
-        "Expected reshape_transform to be None for a method given as a class or a function, which "
-        "can have its own, but got a function."
+        "Expected reshape_transform to be None for a method that does not take one, which can "
+        "have its own, but got a function."
     )
+
+
+@pytest.mark.parametrize("method", [GradCAM, LayerMinMaxGradCam])
+def test_a_class_that_takes_a_reshape_transform(method):
+    net, image = TokenNet().float().eval(), images(1, size=(8, 12), dtype=torch.float32)
+    run = run_method(method, net, net.block, image, 0, reshape_transform=net.reshape_transform)
+    name = "gradcam" if method is GradCAM else "minmax-grad-cam"
+    named = run_method(name, net, net.block, image, 0, reshape_transform=net.reshape_transform)
+    assert torch.equal(run.maps, named.maps.float())
+
+
+def test_captums_grad_cam_at_tokens_is_the_formula():
+    net, image = TokenNet().float().eval(), images(1, size=(8, 12), dtype=torch.float32)
+    run = run_method("grad-cam", net, net.block, image, 2, reshape_transform=net.reshape_transform)
+    tokens = []
+    handle = net.block.register_forward_hook(lambda *call: tokens.append(call[2]))
+    logit = net(image)[0, 2]
+    handle.remove()
+    gradient = torch.autograd.grad(logit, tokens[0])[0][0, 1:]  # (T,C), without the class token
+    expected = (tokens[0][0, 1:] * gradient.mean(dim=0)).sum(dim=1).reshape(2, 3)
+    torch.testing.assert_close(run.maps[0, 0], expected.detach())
+    assert run.forwards == 1
+
+
+def test_captums_grad_cam_with_a_transform_is_captums(net):
+    image = images(1, size=16, dtype=torch.float32)
+    own = run_method("grad-cam", net, net.relu2, image, 1, reshape_transform=lambda maps: maps)
+    torch.testing.assert_close(own.maps, run_method("grad-cam", net, net.relu2, image, 1).maps)
 
 
 def test_a_callable_gets_the_layers_as_they_are_given(net):

@@ -218,7 +218,7 @@ def tied(call):
     """Return which images (N,) have masks that change nothing, where the best of them is chosen.
 
     Of an image that is its own baseline all scores are equal but for rounding, which follows the
-    size of the pass. So may they be where masks are made at a few cells, or one.
+    size of the pass. So are they where images are reduced to one cell, of which every mask is 0.
     """
     options = {**call.case.row.options, **call.case.options, **call.case.passes}
     chooses = options.get("combine") == "base_scissors" or options.get("sufficient", False)
@@ -226,8 +226,8 @@ def tied(call):
     if not chooses or (baseline == "image" and options.get("resolution", 1.0) == 1):
         return torch.zeros(len(call.x), dtype=torch.bool)
     baseline = torch.inf if baseline == "image" else baseline
-    reduced = options.get("resolution", 1.0) < 1
-    return reduced | (call.x.detach() == baseline).flatten(1).all(dim=1)
+    sides = [round(options.get("resolution", 1.0) * side) for side in call.x.shape[2:]]
+    return (max(sides) <= 1) | (call.x.detach() == baseline).flatten(1).all(dim=1)
 
 
 def distance(actual, expected):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,15 @@ from torch import Tensor, nn
 
 from captum_cluster._checks import check_finite, describe, expected
 from captum_cluster.data import Preparation, Scene
-from captum_cluster.evaluation.layers import find_layers
+from captum_cluster.evaluation.custom import takes_reshape_transform
 from captum_cluster.evaluation.registry import Run, run_method, takes_several_layers
 from captum_cluster.evaluation.running.entries import Entry
 from captum_cluster.functional.attribution import read_scores
-from captum_cluster.hooks import widest_output
+from captum_cluster.hooks import capture, widest_output
+from captum_cluster.methods import find_layers, shared_transform
+
+Transform = Callable[[Any], Tensor]
+Key = tuple[tuple[nn.Module, ...], torch.Size]
 
 MODEL = "the model"
 EXPLAINED = ("truth", "predicted", "top")
@@ -58,7 +63,7 @@ class MapMaker:
         preparation: How scenes become what the model takes.
         explained: "truth", "predicted" or "top".
         probability: How probabilities are read of the logits.
-        reshape_transform: Turns what the layer gives into maps.
+        reshape_transform: Turns what the layer gives into maps; None: see ``transform_of``.
         strict: Let every error out. Otherwise ``failed`` passes over what has worked before.
         worked: Names of entries that have worked before, in a run that goes on.
     """
@@ -72,7 +77,7 @@ class MapMaker:
         preparation: Preparation,
         explained: str = "truth",
         probability: str = "probability",
-        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        reshape_transform: Transform | None = None,
         strict: bool = False,
         worked: Collection[str] = (),
     ) -> None:
@@ -84,6 +89,8 @@ class MapMaker:
         first = next(model.parameters(), torch.empty(0))
         self._device, self._dtype = first.device, first.dtype
         self._layers: dict[str, list[nn.Module]] = {}
+        self._transforms: dict[Key, Transform | None] = {}
+        self._outputs: dict[Key, list[Any]] = {}
 
     def seen(self, scene: Scene) -> Seen:
         """Return a scene as the model sees it, after one forward pass.
@@ -95,7 +102,7 @@ class MapMaker:
         prepared = self.preparation.prepare(scene)
         image = self.preparation.normalize(prepared.image)[None].to(self._device, self._dtype)
         with widest_output(self.model) as widest:
-            whole = self.read(image)[0]
+            whole = self._looked_at(image)
         present = self._present(prepared, whole)
         expansion = widest.bytes / (image.numel() * image.element_size()) or None
         return Seen(prepared, image, whole, present.nonzero().flatten(), present, expansion)
@@ -112,6 +119,9 @@ class MapMaker:
 
     def run(self, entry: Entry, seen: Seen) -> Run:
         """Return the maps of one method for the labels explained."""
+        transform = self.reshape_transform
+        if transform is None and takes_reshape_transform(entry.method):
+            transform = self.transform_of(entry, seen.image)
         return run_method(
             entry.method,
             self.model,
@@ -119,7 +129,7 @@ class MapMaker:
             seen.image,
             seen.targets.tolist(),
             labels=seen.targets.tolist(),
-            reshape_transform=self.reshape_transform,
+            reshape_transform=transform,
             views=entry.views,
             **entry.options,
         )
@@ -133,6 +143,42 @@ class MapMaker:
             whole = wanted is not None or takes_several_layers(entry.method)
             self._layers[entry.name] = found if whole else found[-1:]
         return self._layers[entry.name]
+
+    def transform_of(self, entry: Entry, image: Tensor) -> Transform | None:
+        """Return what makes maps of a method's layers: the one given, or found for this size."""
+        if self.reshape_transform is not None:
+            return self.reshape_transform
+        layers = self._last_of(entry, image)
+        key = tuple(layers), image.shape
+        if key not in self._transforms:
+            outputs = self._outputs.pop(key, None)
+            self._transforms[key] = shared_transform(self.model, layers, image, outputs)
+        return self._transforms[key]
+
+    def _last_of(self, entry: Entry, image: Tensor) -> list[nn.Module]:
+        """Return those of a method's layers that it explains."""
+        layers = self.layers_of(entry, image)
+        return layers if takes_several_layers(entry.method) else layers[-1:]
+
+    def _looked_at(self, image: Tensor) -> Tensor:
+        """Return the probabilities (L,) of an image, and keep what layers give that are new."""
+        new = [key for key in self._keys(image) if key not in self._transforms]
+        with capture([layer for layers, _ in new for layer in layers]) as captured:
+            whole = self.read(image)[0]
+        number = 0
+        for key in new:
+            count = len(key[0])
+            self._outputs[key] = [captured.outputs.get(number + one) for one in range(count)]
+            number += count
+        return whole
+
+    def _keys(self, image: Tensor) -> Iterator[Key]:
+        """Yield the layers that may need a transform, which nobody gave."""
+        for entry in self.entries:
+            if self.reshape_transform is None and takes_reshape_transform(entry.method):
+                # What is wrong with a method's layers is said where the method runs.
+                with suppress(Exception):
+                    yield tuple(self._last_of(entry, image)), image.shape
 
     def failed(self, what: str, scene: Scene, error: Exception) -> str:
         """Return what is said of an error; raise it where it must not be passed over."""

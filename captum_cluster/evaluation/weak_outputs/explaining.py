@@ -114,9 +114,9 @@ class Explaining:
         layers = maker.layers_of(self.entry, seen.image)
         with torch.no_grad(), capture(layers[-1:]) as captured:
             self.model(seen.image)
-        whole = self.reshape_transform is not None
-        output = captured.output(0) if whole else captured.activations(0)[0]
-        return feature_maps(output, 1, self.reshape_transform)[0]
+        transform = maker.transform_of(self.entry, seen.image)
+        output = captured.activations(0)[0] if transform is None else captured.output(0)
+        return feature_maps(output, 1, transform)[0]
 
     def name_of(self, position: int) -> str:
         """Return what is known of an image's name before it is read."""

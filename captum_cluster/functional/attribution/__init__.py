@@ -48,6 +48,7 @@ from captum_cluster.functional.attribution.targets import (
     select_each,
     select_shared,
 )
+from captum_cluster.functional.attribution.tokens import TokensToMaps, channels_last_to_maps
 from captum_cluster.functional.attribution.views import View, Views, sum_views
 from captum_cluster.functional.attribution.weights import (
     base_and_scissors,
@@ -67,10 +68,12 @@ __all__ = [
     "Partition",
     "PowerMasks",
     "TargetSelector",
+    "TokensToMaps",
     "View",
     "Views",
     "base_and_scissors",
     "base_scissors_weights",
+    "channels_last_to_maps",
     "choose_partition",
     "class_indices",
     "cluster_means",

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from captum_cluster._checks import LayerError
-from captum_cluster.evaluation.layers import find_layer, find_layers, own_layers
+from captum_cluster.methods import find_layer, find_layers, own_layers
 from captum_cluster.training import MultiLevelNetwork, TwoBranch, gap_classifier
 
 
@@ -69,11 +69,99 @@ def test_errors():
         find_layer(flat, torch.rand(1, 3, 2, 2))
 
 
-@pytest.mark.parametrize("name", ["swin_t", "vit_b_32"])
-def test_transformers_need_a_layer(name):
-    model = torchvision.models.get_model(name, weights=None).eval()
-    with pytest.raises(ValueError, match="Expected layer to be given for a transformer"):
-        find_layer(model, torch.rand(1, 3, 224, 224))
+# Transformers
+
+
+class Head(nn.Module):
+    """Reads the class token of a transformer, or the mean of its tokens."""
+
+    def __init__(self, encoder, width, pool, classes=3):
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, 8, stride=8)
+        self.class_token = nn.Parameter(torch.rand(1, 1, width))
+        self.encoder, self.norm, self.pool = encoder, nn.LayerNorm(width), pool
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images):
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        if self.pool == "class":
+            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = self.norm(self.encoder(tokens))
+        return self.head(tokens[:, 0] if self.pool == "class" else tokens.mean(dim=1))
+
+
+def transformer(pool, norm_first=True, depth=2):
+    block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=norm_first)
+    encoder = nn.TransformerEncoder(block, depth, enable_nested_tensor=False)
+    return Head(encoder, 8, pool).eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        (transformer("class"), "encoder.layers.1.norm1"),
+        # normalised behind the attention: the block before gives what the last attention takes
+        (transformer("class", norm_first=False), "encoder.layers.0"),
+        (transformer("mean"), "norm"),
+        (transformer("class", depth=1), "encoder.layers.0.norm1"),
+    ],
+    ids=["class", "class-post-norm", "mean", "one-block"],
+)
+def test_of_a_transformer_the_last_layer_in_which_every_patch_counts(model, layer):
+    name, module = find_layer(model, torch.rand(2, 3, 24, 16))
+    assert name == layer
+    assert module is model.get_submodule(layer)
+
+
+def test_a_classifier_of_zeros_hides_nothing():
+    model = transformer("class")
+    nn.init.zeros_(model.head.weight)
+    assert find_layer(model, torch.rand(1, 3, 24, 16))[0] == "encoder.layers.1.norm1"
+
+
+def test_a_frozen_model_in_training_mode_under_no_grad_and_inference_mode():
+    model = transformer("class").requires_grad_(False).train()
+    with torch.no_grad(), pytest.warns(UserWarning, match="train"):
+        assert find_layer(model, torch.rand(1, 3, 24, 16))[0] == "encoder.layers.1.norm1"
+    assert model.training
+    with torch.inference_mode():
+        assert find_layer(model.eval(), torch.rand(1, 3, 24, 16))[0] == "encoder.layers.1.norm1"
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_random_numbers_are_left_alone():
+    model, state = transformer("class"), torch.get_rng_state()
+    find_layer(model, torch.zeros(1, 3, 24, 16))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_transformer_whose_tokens_come_first_is_not_guessed_at():
+    class TokensFirst(Head):
+        def forward(self, images):
+            tokens = self.norm(self.patches(images).flatten(2).transpose(1, 2))
+            tokens = self.encoder(tokens.transpose(0, 1))  # (T,N,C)
+            return self.head(tokens.mean(dim=0))
+
+    block = nn.TransformerEncoderLayer(8, 2, 16)
+    model = TokensFirst(nn.TransformerEncoder(block, 2, enable_nested_tensor=False), 8, "mean")
+    with pytest.raises(LayerError, match="Expected layer to be given for a transformer of an unk"):
+        find_layer(model.eval(), torch.rand(1, 3, 24, 16))
+
+
+def test_attention_between_convolutions_is_passed_over():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.values = nn.Linear(4, 4)
+
+        def forward(self, maps):
+            return self.values(maps.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(maps.shape)
+
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 4, stride=4), Attention(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 2),
+    ).eval()  # fmt: skip
+    assert find_layer(model, torch.rand(1, 3, 16, 16))[0] == "1"
 
 
 # The model's own
