@@ -103,12 +103,21 @@ class StageModule(nn.Module):
         return maps if self.skip is None else maps + self.skip(x)
 
 
+# Of the image's largest logit: some units in the last place, as sums in another order have.
+ROUNDING = 1e-14
+
+
 class FuzzNet(nn.Module):
-    """The network of a plan, in float64, for inputs (N,c,*size)."""
+    """The network of a plan, in float64, for inputs (N,c,*size).
+
+    Attributes:
+        rounding: A generator of what is added to each row's logits, of the size of rounding; None:
+            nothing is.
+    """
 
     def __init__(self, plan, size):
         super().__init__()
-        self.plan = plan
+        self.plan, self.rounding = plan, None
         with torch.random.fork_rng(devices=[]):
             channels, stages = plan.channels, []
             for number, stage in enumerate(plan.stages):
@@ -126,6 +135,9 @@ class FuzzNet(nn.Module):
         """Return logits (N,L), or what ``plan.gives`` says."""
         maps = self.dropout(self.features(x))
         out = self.fc(self.pool(maps).flatten(1))
+        if self.rounding is not None:
+            noise = torch.randn(out.shape, generator=self.rounding, dtype=out.dtype)
+            out = out + ROUNDING * noise * out.detach().abs().amax(dim=1, keepdim=True)
         if self.plan.gives == "scalar":
             return out.squeeze(1)
         forms = {"tuple": lambda: (-out, out), "dict": lambda: {"aux": -out, "out": out}}

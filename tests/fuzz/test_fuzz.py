@@ -11,7 +11,7 @@ from captum_cluster.attr import LayerMinMaxGradCam, LayerScoreCam
 from captum_cluster.grad_cam import ScoreCAM
 from tests.conformance.cases import CASES
 from tests.fuzz.__main__ import run
-from tests.fuzz.contract import Call, Outcome, check, prepared, tied
+from tests.fuzz.contract import Call, Judge, Outcome, check, prepared
 from tests.fuzz.nets import Plan, Stage
 from tests.fuzz.options import unknown_options
 from tests.fuzz.strategies import FuzzCase, Images, Squashed, cases
@@ -195,23 +195,47 @@ def test_a_map_at_a_tie_is_no_failure_but_counted(monkeypatch):
     assert found.discontinuous
 
 
-@pytest.mark.parametrize("kind", ["black", "constant"])
-def test_scores_that_tie_choose_any_cluster(kind):
-    stage = Stage(channels=3, side=1, norm=True, twice=True)
-    case = FuzzCase(
-        method="cluster-cam-base-scissors",
-        plan=Plan(stages=(stage, Stage(channels=5)), labels=2),
-        layers=("features.stage0",),
-        images=Images(size=(2, 3), count=1, kind=kind),
-        labels=(0,),
-        passes={"baselines": 0.7} if kind == "constant" else {},
-        rows=(None, 2),
-    )
-    assert check(case).refused is None
+def judged(case):
+    """Return what a comparison of a case's maps with others raises, or counts."""
     net, x = prepared(case)
-    call = Call(case, net, x, 0, None, None)
-    assert tied(call).tolist() == [True]
-    assert tied(replace(call, x=x + 1)).tolist() == [False]
+    call = Call(case, net, x, list(case.labels), None, None)
+    maps, found = call.maps(), Outcome()
+    try:
+        Judge(call, maps, found)("others", maps + 1, maps)
+    except AssertionError as error:
+        return str(error).split(" by ")[0]
+    return found.discontinuous
+
+
+TIED = FuzzCase(
+    method="cluster-cam-base-scissors",
+    plan=Plan(stages=(Stage(), Stage(channels=5)), labels=2),
+    images=Images(count=2, kind="black"),
+    options={"n_clusters": 2},
+)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Each mask leaves the image as it is: nothing but rounding tells the clusters apart.
+        TIED,
+        replace(TIED, images=Images(kind="constant"), passes={"baselines": 0.7}),
+        # Reduced to one cell, of which each mask is 0.
+        replace(TIED, images=Images(size=(2, 2)), passes={"resolution": 0.5}),
+    ],
+    ids=["black", "constant", "one cell"],
+)
+def test_the_best_of_scores_that_tie_may_be_another_and_is_counted(case):
+    assert check(case).refused is None
+    assert judged(case) == ["others"]
+
+
+def test_maps_that_differ_where_nothing_ties_are_a_failure():
+    plain = replace(TIED, images=Images(count=2))
+    assert judged(plain) == "others: maps differ"
+    one_tied = replace(TIED, images=Images(count=2, kind="half black"))
+    assert judged(one_tied) == "others: maps differ"
 
 
 def test_weights_that_are_rounding_alone_say_nothing():
@@ -229,4 +253,5 @@ def test_weights_that_are_rounding_alone_say_nothing():
         images=Images(size=(2, 2)),
         labels=(-1, -1),
     )
-    assert all("of rounding alone" in name for name in check(case).discontinuous)
+    assert check(case).refused is None
+    assert judged(case) == ["others"]
