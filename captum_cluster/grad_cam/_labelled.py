@@ -73,6 +73,8 @@ class ClosedFormCAM(ScopedCAM):
 def categories_of(targets: list[OutputTarget], outputs: Tensor) -> Tensor:
     """Return the class indices (N,1) of targets that name one, as the host's own do.
 
+    Of a model with one number for each image, outputs (N,), the only class is 0.
+
     Raises:
         TargetError: A target has no ``category``, or one outside the outputs.
     """
@@ -85,6 +87,7 @@ def categories_of(targets: list[OutputTarget], outputs: Tensor) -> Tensor:
             what = "a ClassifierOutputTarget or a MinMaxTarget, which name a category"
             raise TargetError(expected("target", what, type(target).__name__))
         categories.append(category)
+    outputs = outputs.reshape(len(outputs), -1) if outputs.ndim == 1 else outputs
     return class_indices(select_each(categories, images=len(targets)), outputs)
 
 

@@ -23,7 +23,16 @@ from captum_cluster._checks import TargetError
 from captum_cluster.grad_cam import MinMaxTarget
 from captum_cluster.hooks import count_forwards
 from tests.conformance.cases import CASES, assert_same_state, each, hooks_of, modes_of, state_of
-from tests.conformance.nets import FlatNet, NaNNet, RaisingNet, SmallNet, TokenNet, images
+from tests.conformance.nets import (
+    FlatNet,
+    NaNNet,
+    OneLogitNet,
+    RaisingNet,
+    ScalarNet,
+    SmallNet,
+    TokenNet,
+    images,
+)
 
 SIZE = (16, 24)
 LABELS = [3, 0, 2]
@@ -420,6 +429,21 @@ def test_a_target_outside_the_output(case):
         cam(x, case.targets([0, 5, 1], x))
     assert count.images <= 3, "found before the masked passes"
     assert_same_state(before, state_of(model, x))
+
+
+@each(index_targets=True)
+@pytest.mark.parametrize("kind", [OneLogitNet, ScalarNet])
+@pytest.mark.filterwarnings("ignore:The model's outputs lie in")  # one of the logits does
+def test_the_class_of_a_model_with_one_output_is_0(case, kind):
+    model, x = kind().eval().double(), batch()
+    expected = case.attribute(model, model.relu, x, **case.given([[0]] * 3))
+    for options in [{}] if case.method != "multi-level-cam" else [{}, {"rest": "groupmates"}]:
+        cam = case.cam(model, [model.relu], **options)
+        for category in (0, -1):
+            cam(x, case.targets([category] * 3, x, labels=[[0]]))
+            assert_close(cam.results[0].maps, expected)
+        with pytest.raises(ValueError, match=r"^Expected target.*1"):
+            cam(x, case.targets([0, 1, 0], x, labels=[[0]]))
 
 
 # Other classes of the host that build ours
