@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from captum_cluster._checks import LayerError, expected, warn
+
+
+@dataclass
+class _Explained:
+    """A module that is being explained: in how many contexts, and the mode it was found in."""
+
+    contexts: int
+    found: bool
+
+
+# Of all threads: each would take the eval mode that another one has set for the model's own.
+_EXPLAINED: dict[nn.Module, _Explained] = {}
+_EXPLAINED_LOCK = threading.Lock()
 
 
 @contextmanager
@@ -23,25 +37,38 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
         >>> net.training, net[0].training
         (True, False)
     """
-    with _modes_kept(modules_of(model)):
-        yield
-
-
-@contextmanager
-def _modes_kept(modules: list[nn.Module]) -> Iterator[None]:
+    modules = modules_of(model)
     before = [module.training for module in modules]
     try:
         yield
     finally:
-        _set_modes(modules, before)
+        for module, mode in zip(modules, before, strict=True):
+            _set_mode(module, mode)
 
 
-def _set_modes(modules: list[nn.Module], modes: Iterable[bool]) -> None:
+@contextmanager
+def _in_eval_mode(modules: list[nn.Module]) -> Iterator[None]:
+    """Put modules into eval mode, and back when the last context of any thread is left."""
+    with _EXPLAINED_LOCK:
+        for module in modules:
+            _EXPLAINED.setdefault(module, _Explained(0, module.training)).contexts += 1
+            _set_mode(module, False)
+    try:
+        yield
+    finally:
+        with _EXPLAINED_LOCK:
+            for module in modules:
+                explained = _EXPLAINED[module]
+                explained.contexts -= 1
+                if not explained.contexts:
+                    _set_mode(module, _EXPLAINED.pop(module).found)
+
+
+def _set_mode(module: nn.Module, mode: bool) -> None:
     # One by one: `train()` may be overridden to freeze parts of a model. Where nothing is to be
     # done nothing is: setting an attribute of a module is slow.
-    for module, mode in zip(modules, modes, strict=False):
-        if module.training != mode:
-            module.training = mode
+    if module.training != mode:
+        module.training = mode
 
 
 def modules_of(model: nn.Module) -> list[nn.Module]:
@@ -106,7 +133,8 @@ def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
     """Run a model in eval mode, and leave modes and random state as they were.
 
     A model that was in training mode is explained in eval mode, with a warning: batch
-    statistics and dropout would make each image's map depend on the others and on chance.
+    statistics and dropout would make each image's map depend on the others and on chance. Where
+    several threads explain one model, the last one to finish puts it back.
 
     Args:
         model: A module, a bound method of one (``model.forward``), or another callable. The
@@ -134,8 +162,7 @@ def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
         )
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(owner)))
-        stack.enter_context(_modes_kept(modules))
-        _set_modes(modules, itertools.repeat(False))
+        stack.enter_context(_in_eval_mode(modules))
         yield
 
 

@@ -65,6 +65,11 @@ def layout_of(images: Tensor) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
+def _versions(tensors: tuple[Tensor, ...]) -> list[int]:
+    """Return how often each tensor has been written into; of those of inference mode 0."""
+    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+
+
 @dataclass
 class FastLayout:
     """A model that is given its images channels-last, where that is faster.
@@ -99,12 +104,12 @@ class FastLayout:
         """
         if not self.channels_last or not any(map(is_faster_channels_last, inputs)):
             return self._run(inputs, rows, torch.contiguous_format, copied)
-        versions = [tensor._version for tensor in inputs]
+        versions = _versions(inputs)
         try:
             return self._run(inputs, rows, torch.channels_last, copied)
         except Exception as error:
             # What the model has written into is no longer its input.
-            written = [tensor._version for tensor in inputs] != versions
+            written = _versions(inputs) != versions
             if written or not is_of_layout(error):
                 raise
         outputs = self._run(inputs, rows, torch.contiguous_format, copied)
