@@ -139,7 +139,9 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
     Args:
         forward_func: The model, or any function of the inputs that gives its output.
         layer: The layer whose feature maps (N,C,h,w) are explained; of signals (N,C,l), of volumes
-            (N,C,d,h,w).
+            (N,C,d,h,w). A module of the model as it was before ``torch.compile``; no part of a
+            ``torch.jit`` model, which runs where no hook sees it (a scripted module in a model
+            that is not is one).
         device_ids: Taken and kept as Captum does. The layer's maps are read on one device: explain
             the ``module`` of a ``DataParallel`` model that is spread over several.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w). Not

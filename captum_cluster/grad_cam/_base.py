@@ -194,7 +194,8 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
     Args:
         model: The model.
         target_layers: Layers whose feature maps (N,C,h,w) are explained; the maps of several
-            are averaged, each scaled to [0,1], as the host does.
+            are averaged, each scaled to [0,1], as the host does. No parts of a ``torch.jit`` model,
+            which run where no hook sees them.
         reshape_transform: Turns what a layer gives, whatever it is, into maps (N,C,h,w).
         output_selector: What is explained of an output that is no tensor: an index, a key, the
             name of an attribute, or a function of the output. None: the output as it is.

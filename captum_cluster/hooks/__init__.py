@@ -23,6 +23,7 @@ from captum_cluster.hooks.observing import (
 )
 from captum_cluster.hooks.recording import Record, Step, record
 from captum_cluster.hooks.replaying import ReplayError, given, replayed
+from captum_cluster.hooks.uncompiling import uncompiled
 
 __all__ = [
     "Capture",
@@ -44,6 +45,7 @@ __all__ = [
     "run_captured",
     "structure_kept",
     "trace_shapes",
+    "uncompiled",
     "untouched",
     "widest_output",
 ]

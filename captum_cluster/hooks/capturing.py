@@ -16,6 +16,7 @@ from torch.nn.modules import module as _modules
 
 from captum_cluster._checks import LayerError, expected
 from captum_cluster.hooks.keeping import modules_of, owner_of
+from captum_cluster.hooks.uncompiling import uncompiled
 
 Result = TypeVar("Result")
 
@@ -32,12 +33,14 @@ class Capture:
         outputs: For each layer a copy of what it gave (or took) in its last call.
         nodes: With ``gradients``, the tensors of the same call in the graph.
         thread: The thread whose passes are captured; those of others are let through.
+        advice: What to do where a layer is not called.
     """
 
     gradients: bool = False
     outputs: dict[int, Any] = field(default_factory=dict)
     nodes: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
     thread: int = field(default_factory=threading.get_ident)
+    advice: str = ""
 
     def output(self, number: int) -> Any:
         """Return what layer ``number`` gave in its last call, whatever it is, detached.
@@ -46,9 +49,8 @@ class Capture:
             LayerError: The layer was not called.
         """
         if number not in self.outputs:
-            raise LayerError(
-                expected("layer", "a module that the forward pass calls", "one that it does not")
-            )
+            what = "a module that the forward pass calls"
+            raise LayerError(expected("layer", what, "one that it does not") + self.advice)
         return self.outputs[number]
 
     def activations(self, number: int) -> tuple[Tensor, ...]:
@@ -183,12 +185,28 @@ def run_captured(
                 result = run()
                 undisturbed = torch.is_grad_enabled()
             if undisturbed or not captured.outputs:
+                captured.advice = _advice(model, layers)
                 return result, captured
         except Exception as error:
             if not _OF_GRAPH.search(str(error)):
                 raise
     with _capture(layers, of_input, gradients, late=False) as captured:
-        return run(), captured
+        result = run()
+    captured.advice = _advice(model, layers)
+    return result, captured
+
+
+def _advice(model: object, layers: Sequence[nn.Module]) -> str:
+    """Return what to do where a layer is not called, or not in a way that hooks see."""
+    if any(isinstance(layer, torch.jit.ScriptModule) for layer in layers):
+        return (
+            " The parts of a torch.jit model run without Python, and no hook sees them: explain "
+            "the model that it was made of, or script the parts of a model each on its own."
+        )
+    owner = owner_of(model)
+    if isinstance(owner, nn.DataParallel):
+        return " DataParallel runs copies of it on several devices: explain its module instead."
+    return ""
 
 
 def _without_backward_hooks(model: object) -> bool:
@@ -207,6 +225,7 @@ def _capture(
     """See ``capture``; ``late`` switches autograd on at the first layer that is called."""
     captured = Capture(gradients)
     with ExitStack() as stack:
+        stack.enter_context(uncompiled())
         for number, layer in enumerate(layers):
             hook = _capture_hook(captured, number, late)
             if of_input:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from captum_cluster.hooks.keeping import is_plain, modules_of, owner_of, untouched
+from captum_cluster.hooks.uncompiling import uncompiled
 
 
 @dataclass
@@ -150,6 +151,7 @@ def trace_shapes(model: nn.Module, inputs: Tensor) -> list[tuple[str, nn.Module,
     with ExitStack() as stack:
         stack.enter_context(untouched(model))
         stack.enter_context(torch.no_grad())
+        stack.enter_context(uncompiled())
         for name, module in model.named_modules():
             handle = module.register_forward_hook(
                 lambda module, _, output, name=name: note(name, module, output)

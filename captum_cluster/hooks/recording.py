@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map
 
 from captum_cluster.hooks.keeping import is_plain, modules_of, owner_of
 from captum_cluster.hooks.observing import bytes_per_row
+from captum_cluster.hooks.uncompiling import uncompiled
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def record(
     known = steps and owner is not None and is_plain(owner)
     recorded = Record(layer, of_input, replayable=known)
     with ExitStack() as stack:
+        stack.enter_context(uncompiled())
         watcher = _Watcher(recorded, owner if known else None)
         for handle in watcher.handles():
             stack.callback(handle.remove)

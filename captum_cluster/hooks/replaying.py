@@ -11,6 +11,7 @@ from torch import nn
 
 from captum_cluster._checks import LayerError, expected
 from captum_cluster.hooks.recording import Record
+from captum_cluster.hooks.uncompiling import uncompiled
 
 # One at a time: a module's exchanged `forward` is seen by every thread.
 _EXCHANGE = threading.RLock()
@@ -162,7 +163,8 @@ def given(recorded: Record, change: Callable[[Any], Any]) -> Iterator[None]:
 
     handle = _give_last(recorded.layer, recorded.of_input, changed)
     try:
-        yield
+        with uncompiled():
+            yield
     finally:
         handle.remove()
     if calls < recorded.calls:
