@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as _modules
 
 from captum_cluster._checks import LayerError, expected
-from captum_cluster.hooks.keeping import modules_of, owner_of
+from captum_cluster.hooks.keeping import modules_of, on_forward_hook, on_forward_pre_hook, owner_of
 from captum_cluster.hooks.uncompiling import uncompiled
 
 Result = TypeVar("Result")
@@ -229,9 +229,9 @@ def _capture(
         for number, layer in enumerate(layers):
             hook = _capture_hook(captured, number, late)
             if of_input:
-                handle = layer.register_forward_pre_hook(_input_hook(hook), with_kwargs=True)
+                handle = on_forward_pre_hook(layer, _input_hook(hook), with_kwargs=True)
             else:
-                handle = layer.register_forward_hook(lambda _, __, out, hook=hook: hook(out))
+                handle = on_forward_hook(layer, lambda _, __, out, hook=hook: hook(out))
             stack.callback(handle.remove)
         if gradients:
             stack.enter_context(torch.inference_mode(False))

@@ -25,6 +25,10 @@ class _Explained:
 _EXPLAINED: dict[nn.Module, _Explained] = {}
 _EXPLAINED_LOCK = threading.Lock()
 
+# Modules of torch.jit.script refuse these methods, and yet run the hooks where Python calls them.
+on_forward_hook = nn.Module.register_forward_hook
+on_forward_pre_hook = nn.Module.register_forward_pre_hook
+
 
 @contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:

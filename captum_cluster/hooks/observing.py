@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from captum_cluster.hooks.keeping import is_plain, modules_of, owner_of, untouched
+from captum_cluster.hooks.keeping import (
+    is_plain,
+    modules_of,
+    on_forward_hook,
+    owner_of,
+    untouched,
+)
 from captum_cluster.hooks.uncompiling import uncompiled
 
 
@@ -153,8 +159,8 @@ def trace_shapes(model: nn.Module, inputs: Tensor) -> list[tuple[str, nn.Module,
         stack.enter_context(torch.no_grad())
         stack.enter_context(uncompiled())
         for name, module in model.named_modules():
-            handle = module.register_forward_hook(
-                lambda module, _, output, name=name: note(name, module, output)
+            handle = on_forward_hook(
+                module, lambda module, _, output, name=name: note(name, module, output)
             )
             stack.callback(handle.remove)
         model(inputs)

@@ -11,7 +11,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from captum_cluster.hooks.keeping import is_plain, modules_of, owner_of
+from captum_cluster.hooks.keeping import (
+    is_plain,
+    modules_of,
+    on_forward_hook,
+    on_forward_pre_hook,
+    owner_of,
+)
 from captum_cluster.hooks.observing import bytes_per_row
 from captum_cluster.hooks.uncompiling import uncompiled
 
@@ -110,12 +116,12 @@ class _Watcher:
     def handles(self) -> Iterator[Any]:
         """Register the hooks, one after the other."""
         for module in [] if self.owner is None else modules_of(self.owner):
-            yield module.register_forward_pre_hook(self._begin)
+            yield on_forward_pre_hook(module, self._begin)
             # First of all: hooks of the user see, and may change, what is given again too.
-            yield module.register_forward_hook(self._end, prepend=True)
+            yield on_forward_hook(module, self._end, prepend=True)
         layer = self.recorded.layer
-        yield layer.register_forward_pre_hook(self._enter, with_kwargs=True)
-        yield layer.register_forward_hook(self._leave)
+        yield on_forward_pre_hook(layer, self._enter, with_kwargs=True)
+        yield on_forward_hook(layer, self._leave)
 
     def _begin(self, module: nn.Module, _: Any) -> None:
         if threading.get_ident() != self.thread:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from captum_cluster._checks import LayerError, expected
+from captum_cluster.hooks.keeping import on_forward_hook, on_forward_pre_hook
 from captum_cluster.hooks.recording import Record
 from captum_cluster.hooks.uncompiling import uncompiled
 
@@ -175,7 +176,7 @@ def given(recorded: Record, change: Callable[[Any], Any]) -> Iterator[None]:
 def _give_last(layer: nn.Module, of_input: bool, give: Callable[[Any], Any]) -> Any:
     """Register a hook, behind all others, that exchanges what a layer gives or takes."""
     if not of_input:
-        return layer.register_forward_hook(lambda _, __, output: give(output))
+        return on_forward_hook(layer, lambda _, __, output: give(output))
 
     def exchange(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         value = give((*args, *kwargs.values()))
@@ -183,4 +184,4 @@ def _give_last(layer: nn.Module, of_input: bool, give: Callable[[Any], Any]) -> 
             return None
         return value[: len(args)], dict(zip(kwargs, value[len(args) :], strict=True))
 
-    return layer.register_forward_pre_hook(exchange, with_kwargs=True)
+    return on_forward_pre_hook(layer, exchange, with_kwargs=True)
