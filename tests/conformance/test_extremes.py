@@ -164,7 +164,7 @@ def live_tensors():
     return sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def only_new_objects():
     """What was there before the test is not looked through, which takes long."""
     gc.collect()
