@@ -17,7 +17,7 @@ from captum_cluster._checks import (
     describe,
     expected,
 )
-from captum_cluster.evaluation.custom import custom_name
+from captum_cluster.evaluation.custom import custom_name, takes_reshape_transform
 from captum_cluster.evaluation.randomisation import (
     Mode,
     copied,
@@ -29,7 +29,7 @@ from captum_cluster.evaluation.registry import check_method, run_method
 from captum_cluster.functional.attribution.masks import saliency
 from captum_cluster.functional.metrics.similarity import spearman, ssim
 from captum_cluster.hooks import check_layer
-from captum_cluster.methods import check_pictures
+from captum_cluster.methods import check_pictures, shared_transform
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ def sanity_check(
         labels: The labels present in each image, for methods that contrast them.
         seed: What the random parameters are drawn from. A method that draws numbers itself is
             given the same ones at each step. The parameters of a module do not depend on the mode.
-        **options: Of the method.
+        **options: Of the method; without ``reshape_transform`` the one that the layers need is
+            found (see ``find_reshape_transform``).
 
     Returns:
         For each step and image the Spearman rank correlation and the SSIM of the saliency maps
@@ -156,6 +157,9 @@ def sanity_check(
     name = custom_name(method) if callable(method) else check_method(method)
     layers = _check_layers(model, layer)
     rows = _check_rows(images, targets, labels)
+    if options.get("reshape_transform") is None and takes_reshape_transform(method):
+        transform = shared_transform(*copied(model, layers), images[:1])
+        options |= {} if transform is None else {"reshape_transform": transform}
 
     def explain(net: nn.Module, at: list[nn.Module], when: str) -> Tensor:
         """Return the saliency maps (N,H,W) of all images."""

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pytorch_grad_cam import AblationCAM, GradCAM
 from pytorch_grad_cam.ablation_layer import AblationLayerVit
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -17,8 +19,10 @@ from captum_cluster import (
     evaluate,
     explain,
 )
+from captum_cluster.cli import main
 from captum_cluster.data import DigitScenes, Preparation
-from captum_cluster.evaluation import make_masks, make_proposals, run_ablation
+from captum_cluster.evaluation import make_masks, make_proposals, run_ablation, sanity_check
+from captum_cluster.evaluation.models import LoadedModel
 from captum_cluster.evaluation.registry import OWN, method_names, run_method
 
 LN = "encoder.layers.encoder_layer_1.ln_1"
@@ -185,3 +189,41 @@ def test_a_study_of_layers():
         "features.1",
         "features.3",
     }
+
+
+@pytest.mark.parametrize("method", ["minmax-grad-cam", "cluster-cam", "gradcam++", GradCAM])
+def test_sanity_check_finds_the_transform(method, image):
+    net = vit()
+    layer, options = net.get_submodule(LN), {"modules": ["heads"], "labels": [[3]]}
+    found = sanity_check(net, layer, image, 3, method, **options)
+    given = sanity_check(net, layer, image, 3, method, reshape_transform=TOKENS, **options)
+    assert found.rows[0].ssim == given.rows[0].ssim
+    with pytest.raises(ValueError, match="Expected reshape_transform to give"):
+        sanity_check(net, layer, image, 3, "cluster-cam", reshape_transform=lambda x: x, **options)
+
+
+def test_sanity_check_of_a_function_gives_it_no_transform():
+    net = vit()
+
+    def edges(model, layer, image, target):
+        return image.diff(dim=3).abs().sum(dim=1)
+
+    check = sanity_check(net, net.get_submodule(LN), torch.rand(1, 3, 32, 32), 3, edges)
+    assert check.rows[0].ssim == (1.0,)
+
+
+@pytest.mark.parametrize("model", [vit, swin])
+def test_from_a_shell(model, tmp_path, capsys, monkeypatch):
+    loaded = LoadedModel("a transformer", model(), prepared, [str(n) for n in range(10)])
+    monkeypatch.setattr("captum_cluster.evaluation.load_model", lambda *_, **__: loaded)
+    picture, output = tmp_path / "image.png", tmp_path / "out"
+    Image.new("RGB", (40, 40), "red").save(picture)
+    main(["explain", str(picture), "--model", "vit", "--method", "cluster-cam",
+          "--output", str(output)])  # fmt: skip
+    layer = LN if model is vit else "norm"
+    assert json.loads(next(output.glob("*.json")).read_text())["layer"] == layer
+
+
+def prepared(image):
+    """Return a picture as a model for 32x32 takes it."""
+    return torch.from_numpy(np.array(image.resize((32, 32)))).permute(2, 0, 1).float() / 255
