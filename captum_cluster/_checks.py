@@ -159,7 +159,7 @@ def check_finite(name: str, tensor: Tensor) -> Tensor:
 
 def warn(message: str) -> None:
     """Warn at the first caller outside this package and its hosts."""
-    ours = {"captum_cluster", "captum", "pytorch_grad_cam", "contextlib"}
+    ours = {"captum_cluster", "captum", "pytorch_grad_cam", "torch", "contextlib"}
     frame, level = sys._getframe(1), 1
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ours:
         frame, level = frame.f_back, level + 1

@@ -28,7 +28,14 @@ from captum_cluster.functional.attribution.targets import (
     select_each,
     select_shared,
 )
-from captum_cluster.hooks import Capture, check_layer, run_captured, untouched
+from captum_cluster.hooks import (
+    Capture,
+    check_layer,
+    never_compiled,
+    on_one_device,
+    run_captured,
+    untouched,
+)
 from captum_cluster.methods import (
     Algorithm,
     check_images,
@@ -142,8 +149,8 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
             (N,C,d,h,w). A module of the model as it was before ``torch.compile``; no part of a
             ``torch.jit`` model, which runs where no hook sees it (a scripted module in a model
             that is not is one).
-        device_ids: Taken and kept as Captum does. The layer's maps are read on one device: explain
-            the ``module`` of a ``DataParallel`` model that is spread over several.
+        device_ids: Taken and kept as Captum does, and not needed: of a ``DataParallel`` model over
+            several devices the layer's maps are read on the first, masks are scored on all.
         reshape_transform: Turns what the layer gives, whatever it is, into maps (N,C,h,w). Not
             in Captum.
         output_selector: What is explained of an output that is no tensor: an index, a key, the
@@ -301,6 +308,7 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
         )
         return results[0] if len(results) == 1 else results
 
+    @never_compiled
     def _results(
         self,
         select: Callable[..., TargetSelector],
@@ -353,12 +361,12 @@ class LayerCam(LayerAttribution):  # type: ignore[misc]
             model: What is run; None: the model that is explained.
         """
         layers = self._layers() if layers is None else layers
-        forward = call.forward if model is None else call.forward_of(model)
+        seen = on_one_device(self.forward_func if model is None else model)
+        forward = call.forward if seen is self.forward_func else call.forward_of(seen)
         rows = torch.arange(call.images)
-        model = self.forward_func if model is None else model
-        with form_explained(model, call.inputs):
+        with form_explained(seen, call.inputs):
             outputs, captured = run_captured(
-                model,
+                seen,
                 layers,
                 # What was made in inference mode takes no part in a graph, its copy does.
                 lambda: forward(call.inputs, rows, copied=True),

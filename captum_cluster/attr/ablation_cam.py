@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from captum_cluster._types import CamResult
 from captum_cluster.attr._base import Call, LayerCam, PassSize
-from captum_cluster.hooks import record
+from captum_cluster.hooks import on_one_device, record
 from captum_cluster.methods import ABLATION_CAM, Ablator, WholePass
 
 
@@ -65,10 +65,13 @@ class LayerAblationCam(LayerCam, algorithm=ABLATION_CAM):
             observed = self._observe(call)
         transform = _of_argument(self.reshape_transform) if call.of_input else None
         transform = transform or self.reshape_transform
+        # The layer is found, and changed, in this thread alone.
+        model = on_one_device(self.forward_func)
+        forward = call.forward if model is self.forward_func else call.forward_of(model)
         results = []
         for part, maps in enumerate(observed.maps[0]):
             seen = WholePass(
-                call.forward,
+                forward,
                 call.inputs,
                 observed.outputs,
                 recorded,

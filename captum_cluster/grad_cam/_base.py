@@ -34,6 +34,8 @@ from captum_cluster.hooks import (
     Widest,
     check_layer,
     modes_kept,
+    never_compiled,
+    on_one_device,
     run_captured,
     untouched,
     widest_output,
@@ -95,12 +97,14 @@ class ScopedActivations:
         rows = torch.arange(len(inputs))
         measured = widest_output(self.model) if self.measures else nullcontext(Widest())
         form = form_explained(self.model, (inputs,), "input_tensor")
+        seen = on_one_device(self.model)
+        forward = self.forward if seen is self.model else self.forward_of(seen)
         with torch.no_grad(), untouched(self.model), form, measured as widest:
             # What was made in inference mode takes no part in a graph, its copy does.
             self.outputs, self.captured = run_captured(
-                self.model,
+                seen,
                 self.layers,
-                lambda: self.forward((inputs,), rows, copied=True),
+                lambda: forward((inputs,), rows, copied=True),
                 gradients=self.with_gradients,
             )
             self.activations = [
@@ -281,6 +285,7 @@ class ScopedCAM(BaseCAM):  # type: ignore[misc]
         result: Array = super().__call__(input_tensor, targets, aug_smooth, eigen_smooth)
         return result
 
+    @never_compiled
     def forward(
         self,
         input_tensor: Tensor,

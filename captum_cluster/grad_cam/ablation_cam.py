@@ -15,7 +15,7 @@ from captum_cluster.functional.attribution.output_selector import Pick
 from captum_cluster.functional.attribution.outputs import Outputs
 from captum_cluster.functional.attribution.targets import TargetSelector, select_each
 from captum_cluster.grad_cam._base import ScopedActivations, ScopedCAM
-from captum_cluster.hooks import Record, record
+from captum_cluster.hooks import Record, on_one_device, record
 from captum_cluster.methods import ABLATION_CAM, Ablator, WholePass
 
 
@@ -94,7 +94,7 @@ class AblationCAM(ScopedCAM, algorithm=ABLATION_CAM):
         results = []
         for recorded, maps in zip(kept.records, kept.activations, strict=True):
             seen = WholePass(
-                kept.forward_of(self.model).forward,
+                kept.forward_of(on_one_device(self.model)).forward,
                 (images,),
                 kept.outputs.detach(),
                 recorded,

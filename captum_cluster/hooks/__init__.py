@@ -9,6 +9,8 @@ from captum_cluster.hooks.keeping import (
     check_layer,
     grads_kept,
     modes_kept,
+    network_of,
+    on_one_device,
     owner_of,
     structure_kept,
     untouched,
@@ -23,7 +25,7 @@ from captum_cluster.hooks.observing import (
 )
 from captum_cluster.hooks.recording import Record, Step, record
 from captum_cluster.hooks.replaying import ReplayError, given, replayed
-from captum_cluster.hooks.uncompiling import uncompiled
+from captum_cluster.hooks.uncompiling import never_compiled, uncompiled
 
 __all__ = [
     "Capture",
@@ -39,6 +41,9 @@ __all__ = [
     "grads_kept",
     "inputs_of",
     "modes_kept",
+    "network_of",
+    "never_compiled",
+    "on_one_device",
     "owner_of",
     "record",
     "replayed",

@@ -204,7 +204,8 @@ def _advice(model: object, layers: Sequence[nn.Module]) -> str:
             "the model that it was made of, or script the parts of a model each on its own."
         )
     owner = owner_of(model)
-    if isinstance(owner, nn.DataParallel):
+    parts = [] if owner is None else modules_of(owner)
+    if any(isinstance(part, nn.DataParallel) for part in parts):
         return " DataParallel runs copies of it on several devices: explain its module instead."
     return ""
 

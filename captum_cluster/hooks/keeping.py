@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +21,8 @@ class _Explained:
     contexts: int
     found: bool
 
+
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 # Of all threads: each would take the eval mode that another one has set for the model's own.
 _EXPLAINED: dict[nn.Module, _Explained] = {}
@@ -41,7 +44,7 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
         >>> net.training, net[0].training
         (True, False)
     """
-    modules = modules_of(model)
+    modules = _with_modes(model)
     before = [module.training for module in modules]
     try:
         yield
@@ -66,6 +69,11 @@ def _in_eval_mode(modules: list[nn.Module]) -> Iterator[None]:
                 explained.contexts -= 1
                 if not explained.contexts:
                     _set_mode(module, _EXPLAINED.pop(module).found)
+
+
+def _with_modes(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that have a mode: those frozen by ``torch.jit.freeze`` may have none."""
+    return [module for module in modules_of(model) if hasattr(module, "training")]
 
 
 def _set_mode(module: nn.Module, mode: bool) -> None:
@@ -156,7 +164,7 @@ def untouched(model: object, layer: nn.Module | None = None) -> Iterator[None]:
         (False, True)
     """
     owner = owner_of(model)
-    modules = [] if owner is None else modules_of(owner)
+    modules = [] if owner is None else _with_modes(owner)
     if modules and modules[0].training:
         warn("The model is in training mode. It is explained in eval mode, and put back after.")
     elif owner is None and layer is not None and layer.training:
@@ -182,11 +190,40 @@ def owner_of(model: object) -> nn.Module | None:
     return owner if isinstance(owner, nn.Module) else None
 
 
+def network_of(model: object) -> nn.Module | None:
+    """Return the module behind a model as ``owner_of`` does, and of data-parallel ones their own.
+
+    Example:
+        >>> net = nn.ReLU()
+        >>> network_of(nn.DataParallel(net)) is net
+        True
+    """
+    owner = owner_of(model)
+    while isinstance(owner, _PARALLEL):
+        owner = owner.module
+    return owner
+
+
+def on_one_device(model: Any) -> Any:
+    """Return a model whose layers run in this thread, on the modules themselves.
+
+    A ``DataParallel`` model over several devices runs copies of its module, in threads of their
+    own. What is returned runs the module itself on the first of them. Any other model as it is.
+
+    Example:
+        >>> net = nn.Linear(2, 2)
+        >>> on_one_device(net) is net
+        True
+    """
+    if not isinstance(model, nn.DataParallel) or len(model.device_ids) < 2:
+        return model
+    return nn.DataParallel(model.module, model.device_ids[:1], dim=model.dim)
+
+
 def is_plain(model: nn.Module) -> bool:
     """Return whether each module runs its ``forward`` as Python, here and in this thread."""
-    other = (torch.jit.ScriptModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
     return not any(
-        isinstance(module, other)
+        isinstance(module, (torch.jit.ScriptModule, *_PARALLEL))
         or hasattr(module, "_orig_mod")  # torch.compile(module)
         or getattr(module, "_compiled_call_impl", None) is not None  # module.compile()
         for module in modules_of(model)

@@ -1,13 +1,17 @@
-"""Run compiled models as they were before, where hooks are to see what goes through them."""
+"""Run compiled models as they were before, where hooks look into them; and our own functions."""
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import torch
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Turns:
@@ -50,3 +54,25 @@ def uncompiled() -> Iterator[None]:
             _TURNS.open -= 1
             if not _TURNS.open:
                 _TURNS.stack.close()
+
+
+def never_compiled(function: Function) -> Function:
+    """Return a function that runs as Python where a compiled function calls it.
+
+    Hooks, and values that the course of a computation depends on, are not for ``torch.compile``.
+
+    Example:
+        >>> double = never_compiled(lambda x: x * 2)
+        >>> torch.compile(lambda x: double(x) + 1, backend="eager")(torch.ones(1))
+        tensor([3.])
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        # Not imported for this: that takes seconds, and who compiles has done it.
+        dynamo = sys.modules.get("torch._dynamo")
+        outside = function if dynamo is None else dynamo.disable(function)
+        return outside(*args, **kwargs)
+
+    run._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return run  # type: ignore[return-value]

@@ -92,7 +92,8 @@ class Ablator:
             ValueError: The model gave NaN or infinite scores.
         """
         outputs = read_scores(self.seen.outputs, score_function)
-        whole = self.select(outputs, torch.arange(len(maps)))
+        # The outputs may be on another device than the maps.
+        whole = self.select(outputs, torch.arange(len(maps))).to(maps.device)
         check_finite("the model's scores", whole)
         fills = fill_values(maps, fill)
         changed = changed_maps(maps, fills)
@@ -134,7 +135,7 @@ class Ablator:
         labels = class_indices(self.select, outputs)
         classifier = find_classifier(self.model)
         weight = closed_form_weight(classifier, maps, outputs, tolerance=rounding(outputs))
-        return weight, labels
+        return weight, labels.to(weight.device)
 
     def _by_passes(
         self,
@@ -160,7 +161,8 @@ class Ablator:
                 name = WAYS[number][0]
                 for channels in torch.split(changed[image].nonzero()[:, 0], way.rows):
                     outputs = way.run(channels, fills[image], functools.partial(read, image))
-                    scores[image, channels] = _finite(outputs, image, channels)
+                    found = _finite(outputs, image, channels)
+                    scores[image, channels] = found.to(scores.device)
                     bar.update(len(channels))
         return Ablated(scores, whole, name)
 

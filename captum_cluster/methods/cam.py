@@ -28,7 +28,7 @@ def cam(maps: Tensor, weight: Tensor, targets: Tensor, config: CamConfig) -> Cam
     References:
         Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", equation 2.
     """
-    weights = weight[targets]
+    weights = weight[targets.to(weight.device)]
     return CamResult("cam", fuse(weights, maps), weights)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_cluster._checks import LayerError, check_finite, describe, expected
-from captum_cluster.hooks import owner_of
+from captum_cluster.hooks import network_of
 from captum_cluster.methods.networks import networks_of
 
 _ADVICE = (
@@ -182,7 +182,7 @@ def _owner(model: object, option: str) -> nn.Module:
     """Return the module whose heads are looked for; ``option`` is what may be given instead."""
     networks, _ = networks_of(model)
     # Of several networks the first gives the model's outputs.
-    owner = networks[0] if networks else owner_of(model)
+    owner = networks[0] if networks else network_of(model)
     if owner is None:
         raise LayerError(expected(option, "given for a function that hides its model", None))
     return owner

@@ -147,7 +147,8 @@ def cluster_cam(maps: Tensor, score: Score, config: ClusterCamConfig) -> Cluster
     means = cluster_means(maps, labels, clusters)
     valid = torch.arange(clusters, device=maps.device) < counts[:, None]
     masks = MapMasks(means, valid, normalize=config.normalize_masks)
-    scores = score(masks)
+    # Of a model over several devices the scores may come from another one than the maps.
+    scores = score(masks).to(maps.device)
     base, scissors = base_and_scissors(scores)
     if config.combine == "score":
         weights = softmax_weights(scores)

@@ -286,7 +286,8 @@ def _sufficient(maps: Tensor, score: Score, config: CollectionCamConfig) -> tupl
     scaled = minmax(maps, dims=dims)
     tried = [float(exponent) for exponent in config.exponents]
     powers = [PowerMasks(scaled[:, target], [*tried, 0.0]) for target in range(maps.shape[1])]
-    scores = _own_scores(score.read_as(config.sufficient_score)(JoinedMasks(tuple(powers))))
+    read = score.read_as(config.sufficient_score)
+    scores = _own_scores(read(JoinedMasks(tuple(powers))).to(maps.device))
     chosen = sharpest_sufficient(scores[:, :-1], scores[:, -1:], tried)
     exponents = torch.tensor(tried, dtype=maps.dtype, device=maps.device)[chosen]
     return scaled ** over_grid(exponents, dims), exponents

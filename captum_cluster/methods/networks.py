@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_cluster._checks import LayerError, check_finite, describe, expected
-from captum_cluster.hooks import owner_of
+from captum_cluster.hooks import network_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def networks_of(model: object) -> tuple[list[nn.Module], list[Any]]:
         >>> networks_of(nn.ReLU())
         ([], [])
     """
-    owner = owner_of(model)
+    owner = network_of(model)
     networks, groups = getattr(owner, "networks", None), getattr(owner, "groups", None)
     return ([], []) if networks is None or groups is None else (list(networks), list(groups))
 

@@ -68,7 +68,9 @@ def score_cam(maps: Tensor, score: Score, config: ScoreCamConfig) -> MaskedCamRe
     if config.weighting == "increase":
         # One more mask of 0 gives the baseline's score; flat channels share its pass.
         scored = torch.cat([maps, torch.zeros_like(maps[:, :1])], dim=1)
-    scores = score(MapMasks(scored, align_corners=config.align_corners))
+    # Of a model over several devices the scores may come from another one than the maps.
+    masked = MapMasks(scored, align_corners=config.align_corners)
+    scores = score(masked).to(maps.device)
     if config.weighting == "increase":
         scores, baseline = scores[:, :channels], scores[:, channels:]
         weights = scores - baseline

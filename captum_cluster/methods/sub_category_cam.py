@@ -44,7 +44,7 @@ def sub_category_cam(
         equation 1 for each sub-category; their maximum is "sub_max" of its authors' code.
     """
     number = weight.shape[1]
-    rows = weight[targets].flatten(1, 2)
+    rows = weight[targets.to(weight.device)].flatten(1, 2)
     cams = fuse(rows, maps).relu()
     parts = cams.reshape(*targets.shape, number, *maps.shape[2:])
     return SubCategoryCamResult("sub-category-cam", sub_category_maximum(cams, number), None, parts)

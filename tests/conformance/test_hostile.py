@@ -5,8 +5,11 @@ import copy
 import pytest
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
+from captum_cluster.functional.attribution import scoring
 from captum_cluster.hooks import count_forwards
+from captum_cluster.methods import ablating
 from tests.conformance.cases import assert_same_state, each, hooks_of, state_of
 from tests.conformance.faces import (
     TARGETS,
@@ -217,6 +220,39 @@ def test_everything_is_as_it_was_after_ctrl_c_in_training_mode(case, face):
         explained(case, face, model, model.relu2, x, TARGETS)
     assert_same_state(before, state_of(model, x))
     assert model.training
+
+
+class InterruptedBar(tqdm):
+    """A progress bar that Ctrl-C meets at its second step."""
+
+    def __iter__(self):
+        for number, one in enumerate(super().__iter__()):
+            if number:
+                raise KeyboardInterrupt
+            yield one
+
+    def update(self, n=1):
+        if self.n:
+            raise KeyboardInterrupt
+        return super().update(n)
+
+
+@each(scores=True)
+@both_faces
+def test_everything_is_as_it_was_after_ctrl_c_in_the_progress_bar(case, face, monkeypatch, capfd):
+    model, x = net(), batch()
+    options = {"way": "tail"} if case.ablates else {}  # the closed form shows no bar
+    call = explainer(case, face, model, model.relu2, rows=2, show_progress=True, **options)
+    expected = call(x, TARGETS)
+    before, bars = state_of(model, x), len(tqdm._instances)
+    with monkeypatch.context() as patched:
+        for module in (scoring, ablating):
+            patched.setattr(module, "tqdm", InterruptedBar)
+        with pytest.raises(KeyboardInterrupt):
+            call(x, TARGETS)
+    assert_same_state(before, state_of(model, x))
+    assert_close(call(x, TARGETS), expected, atol=0)
+    assert len(tqdm._instances) == bars
 
 
 @each(gradient=True)

@@ -123,6 +123,20 @@ def test_a_scripted_module_of_an_eager_model(case, face, kind):
     assert_same_state(before, state_of(model, x))
 
 
+@every_case
+@both_faces
+def test_a_frozen_part_has_no_mode(case, face):
+    plain, model, x = net(), net(), batch()
+    model.bn1 = torch.jit.freeze(torch.jit.script(model.bn1))
+    assert not hasattr(model.bn1, "training")
+    maps = explained(case, face, model, model.relu2, x, TARGETS)
+    assert_close(maps, explained(case, face, plain, plain.relu2, x, TARGETS))
+    model.dropout.train()
+    maps = explained(case, face, model, model.relu2, x, TARGETS)
+    assert_close(maps, explained(case, face, plain, plain.relu2, x, TARGETS))
+    assert model.dropout.training
+
+
 # Data-parallel models
 
 
@@ -201,10 +215,11 @@ class TestTwoGPUs:
 
     @every_case
     @both_faces
-    def test_a_data_parallel_model_says_which_part_to_explain(self, case, face):
-        model, x = nn.DataParallel(net().cuda()).eval(), batch().cuda()
-        with pytest.raises(LayerError, match=r"^Expected layer .* DataParallel"):
-            explained(case, face, model, model.module.relu2, x, TARGETS)
+    def test_a_data_parallel_model(self, case, face):
+        plain, x = net(), batch()
+        model = nn.DataParallel(net().cuda()).eval()
+        maps = explained(case, face, model, model.module.relu2, x.cuda(), TARGETS)
+        assert_close(maps.cpu(), explained(case, face, plain, plain.relu2, x, TARGETS), 1e-8)
 
 
 class _To(nn.Module):

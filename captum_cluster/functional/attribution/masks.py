@@ -234,7 +234,7 @@ class JoinedMasks:
             chosen = part.render(images[own], masks[own] - starts[number], size)
             if rendered is None:
                 rendered = chosen.new_empty(len(masks), 1, *size)
-            rendered[own.to(rendered.device)] = chosen
+            rendered[own.to(rendered.device)] = chosen.to(rendered.device)
         assert rendered is not None  # there is no pass without a pair
         return rendered
 

@@ -40,7 +40,8 @@ def to_largest_grid(maps: Sequence[Tensor], *, dims: int = 2) -> list[Tensor]:
         dims: Dimensions of the grids.
 
     Returns:
-        As many, with the greatest length among them in each dimension.
+        As many, with the greatest length among them in each dimension, on the device of the
+        first.
 
     Raises:
         ValueError: There are none.
@@ -52,7 +53,8 @@ def to_largest_grid(maps: Sequence[Tensor], *, dims: int = 2) -> list[Tensor]:
     if not maps:
         raise ValueError(expected("maps", "those of at least one layer", "none"))
     size = tuple(max(part.shape[axis] for part in maps) for axis in axes(dims))
-    return [part if part.shape[-dims:] == size else upsample(part, size) for part in maps]
+    alike = [part if part.shape[-dims:] == size else upsample(part, size) for part in maps]
+    return [part.to(maps[0].device) for part in alike]
 
 
 def merge_branches(maps: Sequence[Tensor], *, dims: int = 2) -> Tensor:
